@@ -1,0 +1,30 @@
+"""The steps of a night, in order: what each reads and writes. Standard library only.
+
+The command line, the Airflow DAG and the docs all take their order from here.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: the file under jobs/ that runs it, tables it reads, tables it writes."""
+
+    job: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+
+
+STEPS = (
+    Step("events", ("raw", "events"), ("events", "events_rejected")),
+    Step("items", ("raw", "items"), ("items",)),
+    Step("sessions", ("events",), ("sessions",)),
+    Step("windows", ("events",), ("windows",)),
+    Step("item_embeddings", ("items", "text_embeddings"), ("text_embeddings", "item_embeddings")),
+    Step("behaviour_embeddings", ("windows", "items", "text_embeddings"), ("text_embeddings", "behaviour_embeddings")),
+    Step("evaluate_day", ("events", "items", "item_embeddings", "ranker_models", "daily_recommendations"), ("evaluation",)),
+    Step("ranker", ("events", "items", "item_embeddings"), ("ranker_models",)),
+    Step("fallback_recommendations", ("events", "items", "ranker_models"), ("fallback_recommendations",)),
+    Step("daily_recommendations", ("events", "items", "item_embeddings", "ranker_models"), ("daily_recommendations",)),
+)
+JOBS = tuple(step.job for step in STEPS)

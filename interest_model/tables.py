@@ -1,0 +1,333 @@
+"""The contract of every table: grain, key, partition, columns. Standard library only.
+
+A table is of one kind:
+  history  corrected when late events come; rewritten day by day
+  issued   written once per run_date, never changed by later events
+  cache    rows that never change once written, keyed by content
+  record   what ran and what it did
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: Spark DDL type, meaning, and whether null is allowed (and then what it means)."""
+
+    name: str
+    type: str
+    comment: str
+    nullable: bool = False
+    provenance: bool = False  # says how a row came about, not what it is: left out when two histories are compared
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: its grain in a sentence, key, partition columns, columns, CHECK constraints by name."""
+
+    name: str
+    kind: str
+    grain: str
+    key: tuple[str, ...]
+    partition: tuple[str, ...]
+    columns: tuple[Column, ...]
+    checks: dict[str, str] = field(default_factory=dict)
+
+    def column(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+
+def _column(name: str, type: str, comment: str) -> Column:
+    return Column(name, type, comment)
+
+
+def _optional(name: str, type: str, comment: str) -> Column:
+    return Column(name, type, comment, nullable=True)
+
+
+def _provenance(name: str, type: str, comment: str) -> Column:
+    return Column(name, type, comment, provenance=True)
+
+
+_USER = _column("user_id", "string", "pseudonym: keyed HMAC-SHA256 of the log's user id, first 32 hex digits")
+_ITEM = _column("item_id", "string", "the log's item id, as the mapping states it")
+_RUN_DATE = _column("run_date", "date", "the night's day in the log's zone; what had arrived by its end is known")
+_MODEL_VERSION = _column("model_version", "string", "version of the model that made the row")
+_ENCODER = _column("encoder", "string", "encoder version: name, pooling and weights hash")
+_EMBEDDING = _optional("embedding", "array<float>", "unit-length vector; null where the text could not be encoded")
+
+EVENTS = Table(
+    name="events",
+    kind="history",
+    grain="one accepted user action",
+    key=("event_id",),
+    partition=("event_date",),
+    columns=(
+        _column("event_id", "string", "md5 of the mapped columns, or of the log's own event id"),
+        _USER,
+        _ITEM,
+        _column("event_type", "string", "what the user did, by the mapping's names"),
+        _column("event_ts", "timestamp", "when it happened, UTC"),
+        _column("event_date", "date", "day of event_ts in the log's zone"),
+        _provenance("arrival_date", "date", "day the line reached us, log's zone; known from the end of that day on"),
+        _column("weight", "double", "strength of this kind of event, >= 0, from the mapping"),
+        _column("consumption", "boolean", "true where the event consumes the item"),
+        _column("positive", "boolean", "true where evaluation may count it as a hit"),
+        _optional("value", "double", "rating, quantity or dwell, unit as in the log; null: the log gives none"),
+        _optional("latitude", "double", "degrees, -90 to 90; null: no place"),
+        _optional("longitude", "double", "degrees, -180 to 180; null: no place"),
+        _optional("place_id", "string", "the log's place (store, venue, country); null: none"),
+        _optional("utc_offset_minutes", "int", "local time minus UTC where it happened; null: unknown"),
+        _optional("session_key", "string", "the log's own session id; null: none given"),
+        _optional("text", "string", "the user's own words; null: none"),
+    ),
+    checks={"weight_not_negative": "weight >= 0", "latitude_range": "latitude is null or latitude between -90 and 90"},
+)
+
+EVENTS_REJECTED = Table(
+    name="events_rejected",
+    kind="history",
+    grain="one refused raw line with rule and reason",
+    key=("run_date", "file", "line"),
+    partition=("run_date",),
+    columns=(
+        _RUN_DATE,
+        _column("file", "string", "file name below the raw folder"),
+        _column("line", "long", "line of the file (record for Parquet and Delta), from 1, header included"),
+        _column("rule", "string", "short name of the rule that refused it"),
+        _column("reason", "string", "what was wrong, without the user's id"),
+        _optional("arrival_date", "date", "day the line reached us; null: cannot be told"),
+        _column("raw_encrypted", "string", "Fernet token of the raw line, because it holds the plain user id"),
+    ),
+)
+
+ITEMS = Table(
+    name="items",
+    kind="history",
+    grain="one item as known from a day on (until its next row)",
+    key=("item_id", "known_date"),
+    partition=("known_date",),
+    columns=(
+        _ITEM,
+        _column("known_date", "date", "night from which this row holds"),
+        _optional("title", "string", "name to show; null: the log gives none"),
+        _optional("text", "string", "what the encoder reads; null: the log gives none"),
+        _optional("text_hash", "string", "sha2-256 of text; null where text is"),
+        _optional("price", "double", "price in the log's currency; null: none"),
+        _optional("published_ts", "timestamp", "when the item came out, UTC; null: unknown"),
+        _optional("latitude", "double", "degrees; null: no place"),
+        _optional("longitude", "double", "degrees; null: no place"),
+        _optional("categories", "array<string>", "from the widest to the narrowest where they form a path; null: none"),
+        _optional("attributes", "map<string,string>", "further columns of the item file; null: none"),
+    ),
+)
+
+SESSIONS = Table(
+    name="sessions",
+    kind="history",
+    grain="one session: a user's events with no gap longer than gap_minutes",
+    key=("session_id",),
+    partition=("session_date",),
+    columns=(
+        _column("session_id", "string", "md5 of user and first event id"),
+        _USER,
+        _column("session_date", "date", "day the session started, log's zone"),
+        _column("start_ts", "timestamp", "time of its first event, UTC"),
+        _column("end_ts", "timestamp", "time of its last event, UTC"),
+        _column("duration_seconds", "double", "end minus start, >= 0"),
+        _column("n_events", "int", "events in the session, >= 1"),
+        _column("n_items", "int", "distinct items, >= 1"),
+        _provenance("last_arrival_date", "date", "latest arrival among its events"),
+        _column("event_types", "array<string>", "in order of (event_ts, event_id)"),
+        _column("item_ids", "array<string>", "in order of (event_ts, event_id)"),
+    ),
+    checks={"ends_after_start": "end_ts >= start_ts", "has_events": "n_events >= 1"},
+)
+
+_ALIGNED = "aligned with item_ids; null beyond the mask"
+WINDOWS = Table(
+    name="windows",
+    kind="history",
+    grain="one user and one day, week or month in which the user acted",
+    key=("window_kind", "window_start", "user_id"),
+    partition=("window_kind", "window_start"),
+    columns=(
+        _USER,
+        _column("window_kind", "string", "day | week (from Monday) | month"),
+        _column("window_start", "date", "first day of the window, log's zone"),
+        _column("window_end", "date", "first day after the window"),
+        _column("n_events", "int", "events in the window, those cut off included"),
+        _provenance("last_arrival_date", "date", "latest arrival among all its events"),
+        _column("mask", "array<boolean>", "true where a position holds an event; length context_length"),
+        _column("item_ids", "array<string>", "the latest context_length events, oldest first, padded at the end with null"),
+        _column("event_types", "array<string>", _ALIGNED),
+        _column("event_ts", "array<timestamp>", _ALIGNED),
+        _column("weights", "array<double>", _ALIGNED),
+        _column("latitudes", "array<double>", _ALIGNED + "; null also where the event has no place"),
+        _column("longitudes", "array<double>", _ALIGNED + "; null also where the event has no place"),
+        _column("place_ids", "array<string>", _ALIGNED + "; null also where the event has no place"),
+    ),
+    checks={"known_kind": "window_kind in ('day', 'week', 'month')"},
+)
+
+TEXT_EMBEDDINGS = Table(
+    name="text_embeddings",
+    kind="cache",
+    grain="one distinct text by content hash, per encoder version",
+    key=("text_hash", "encoder"),
+    partition=("encoder",),
+    columns=(
+        _column("text_hash", "string", "sha2-256 of the text"),
+        _ENCODER,
+        _optional("error", "string", "why the text could not be encoded; null: it was"),
+        _EMBEDDING,
+    ),
+)
+
+ITEM_EMBEDDINGS = Table(
+    name="item_embeddings",
+    kind="history",
+    grain="one item as known from a day on, per encoder version",
+    key=("item_id", "known_date", "encoder"),
+    partition=("known_date",),
+    columns=(
+        _ITEM,
+        _column("known_date", "date", "night from which this row holds"),
+        _ENCODER,
+        _column("text_hash", "string", "sha2-256 of the encoded text"),
+        _EMBEDDING,
+    ),
+)
+
+BEHAVIOUR_EMBEDDINGS = Table(
+    name="behaviour_embeddings",
+    kind="issued",
+    grain="one user-window that the night changed, as known on the night, per encoder version",
+    key=("run_date", "window_kind", "window_start", "user_id", "encoder"),
+    partition=("run_date",),
+    columns=(
+        _RUN_DATE,
+        _USER,
+        _column("window_kind", "string", "day | week | month"),
+        _column("window_start", "date", "first day of the window"),
+        _ENCODER,
+        _column("n_events", "int", "events in the window as known on run_date"),
+        _column("text_hash", "string", "sha2-256 of the text the window was put into"),
+        _EMBEDDING,
+    ),
+)
+
+RANKER_MODELS = Table(
+    name="ranker_models",
+    kind="issued",
+    grain="one chunk of one named array of the night's ranker",
+    key=("run_date", "name", "chunk"),
+    partition=("run_date",),
+    columns=(
+        _RUN_DATE,
+        _MODEL_VERSION,
+        _column("name", "string", "name of the array"),
+        _column("chunk", "int", "piece of the array, from 0"),
+        _column("dtype", "string", "numpy dtype, little endian"),
+        _column("shape", "array<long>", "shape of the whole array"),
+        _column("data", "binary", "raw bytes of the piece, C order"),
+    ),
+)
+
+DAILY_RECOMMENDATIONS = Table(
+    name="daily_recommendations",
+    kind="issued",
+    grain="one user and rank per day; serves from the day after run_date",
+    key=("run_date", "user_id", "rank"),
+    partition=("run_date",),
+    columns=(
+        _RUN_DATE,
+        _USER,
+        _column("rank", "int", "from 1, best first; ties in score by item_id"),
+        _ITEM,
+        _column("score", "double", "the blend's score; comparable within a user and day only"),
+        _column("origin", "string", "member of the blend that gave the most"),
+        _column("reason", "string", "one sentence a person can read"),
+        _MODEL_VERSION,
+    ),
+    checks={"rank_from_one": "rank >= 1"},
+)
+
+FALLBACK_RECOMMENDATIONS = Table(
+    name="fallback_recommendations",
+    kind="issued",
+    grain="one segment and rank per day, for people not known yet",
+    key=("run_date", "segment", "rank"),
+    partition=("run_date",),
+    columns=(
+        _RUN_DATE,
+        _column("segment", "string", "all, or place:<place_id> where the log has enough events there"),
+        _column("rank", "int", "from 1, best first"),
+        _ITEM,
+        _column("score", "double", "decayed popularity, share of the segment's total"),
+        _column("reason", "string", "one sentence a person can read"),
+        _MODEL_VERSION,
+    ),
+    checks={"rank_from_one": "rank >= 1"},
+)
+
+EVALUATION = Table(
+    name="evaluation",
+    kind="issued",
+    grain="one metric of one model over one segment, judged on a day",
+    key=("run_date", "protocol", "variant", "model", "metric", "horizon_days", "k", "segment"),
+    partition=("run_date",),
+    columns=(
+        _RUN_DATE,
+        _column("protocol", "string", "replay | temporal | loo-shuffled | loo-file"),
+        _column("variant", "string", "novel: seen items out of lists and truth | repeat: nothing removed"),
+        _column("source", "string", "name of the log's mapping"),
+        _column("model", "string", "ranker, a member of the blend, or a floor"),
+        _column("metric", "string", "ndcg | recall | hit_rate | mrr | coverage | novelty | intra_list_distance"),
+        _column("horizon_days", "int", "days after the list that judge it"),
+        _column("k", "int", "length at which lists are cut"),
+        _column("segment", "string", "all | new_users | light_users | heavy_users | new_items | no_history"),
+        _column("list_date", "date", "run_date of the judged lists"),
+        _optional("value", "double", "mean over users; null: no user to judge"),
+        _column("n_users", "long", "users judged"),
+        _column("seed", "int", "seed of the bootstrap weights"),
+        _optional("boot_sums", "array<double>", "sum of value per Poisson-bootstrap replicate; null for coverage"),
+        _optional("boot_weights", "array<double>", "users per replicate; nights merge by adding both"),
+    ),
+)
+
+RUNS = Table(
+    name="runs",
+    kind="record",
+    grain="one step of one run",
+    key=("run_id", "job"),
+    partition=("run_date",),
+    columns=(
+        _column("run_id", "string", "one per started command"),
+        _RUN_DATE,
+        _column("job", "string", "step of the flow, or 'night' for the whole"),
+        _column("state", "string", "running | done | failed"),
+        _column("owner", "string", "who holds the claim: host, process and start"),
+        _column("source", "string", "name of the log's mapping"),
+        _column("started_ts", "timestamp", "UTC"),
+        _optional("finished_ts", "timestamp", "UTC; null while running"),
+        _optional("seconds", "double", "wall time; null while running"),
+        _column("settings_hash", "string", "sha2-256 of all settings and the mapping"),
+        _column("code_revision", "string", "git revision, or the package version"),
+        _optional("model_version", "string", "ranker used; null: none"),
+        _optional("message", "string", "the error of a failed run; null otherwise"),
+        _column("inputs", "map<string,long>", "table versions read"),
+        _column("outputs", "map<string,long>", "table versions written"),
+        _column("rows", "map<string,long>", "counts by name, read and written"),
+    ),
+)
+
+ALL = (
+    EVENTS, EVENTS_REJECTED, ITEMS, SESSIONS, WINDOWS, TEXT_EMBEDDINGS, ITEM_EMBEDDINGS, BEHAVIOUR_EMBEDDINGS,
+    RANKER_MODELS, DAILY_RECOMMENDATIONS, FALLBACK_RECOMMENDATIONS, EVALUATION, RUNS,
+)  # fmt: skip
+BY_NAME = {table.name: table for table in ALL}
