@@ -68,4 +68,6 @@ class CheckError(InterestModelError):
     exit_code = 7
 
 
-EXIT_CODES_PERMANENT = frozenset({UsageError.exit_code, ConfigError.exit_code, DataError.exit_code, CheckError.exit_code})
+EXIT_CODES_PERMANENT = frozenset(
+    {UsageError.exit_code, ConfigError.exit_code, DataError.exit_code, CheckError.exit_code}
+)

@@ -22,7 +22,11 @@ STEPS = (
     Step("windows", ("events",), ("windows",)),
     Step("item_embeddings", ("items", "text_embeddings"), ("text_embeddings", "item_embeddings")),
     Step("behaviour_embeddings", ("windows", "items", "text_embeddings"), ("text_embeddings", "behaviour_embeddings")),
-    Step("evaluate_day", ("events", "items", "item_embeddings", "ranker_models", "daily_recommendations"), ("evaluation",)),
+    Step(
+        "evaluate_day",
+        ("events", "items", "item_embeddings", "ranker_models", "daily_recommendations"),
+        ("evaluation",),
+    ),
     Step("ranker", ("events", "items", "item_embeddings"), ("ranker_models",)),
     Step("fallback_recommendations", ("events", "items", "ranker_models"), ("fallback_recommendations",)),
     Step("daily_recommendations", ("events", "items", "item_embeddings", "ranker_models"), ("daily_recommendations",)),

@@ -1,5 +1,207 @@
-"""What all jobs share."""
+"""What all jobs share: arguments, the night they work on, running alone, exit codes."""
 
-from interest_model.session import start_session
+import argparse
+import os
+import sys
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path
 
-__all__ = ["start_session"]
+from pyspark.sql import DataFrame, SparkSession
+
+from interest_model.claim import Claim, default_owner
+from interest_model.config import Settings, load_settings
+from interest_model.errors import InterestModelError, SetupError, UsageError
+from interest_model.flow import STEPS
+from interest_model.job_arguments import add_night_arguments
+from interest_model.privacy import Keys, load_keys
+from interest_model.report import Reporter, StepRecord
+from interest_model.runs import covered_until, record_steps
+from interest_model.session import check_disk, start_session
+from interest_model.source import Source, load_source
+from interest_model.storage import Storage
+
+# jobs that take or give back the claim themselves, for nights whose steps are processes of their own
+UNDER_A_CLAIM = ("claim", "finish")
+
+
+@dataclass
+class Night:
+    """One day's run: what every step is given.
+
+    raw: folder of the log's files. owner: who holds the day's claim; takeover: replace a dead run's claim.
+    model_version: version of the ranker that the run made or used. metrics: the day's figures, for the tracking store.
+    """
+
+    run_date: date
+    settings: Settings
+    source: Source
+    raw: str
+    storage: Storage
+    owner: str
+    takeover: bool = False
+    run_id: str = ""
+    reporter: Reporter = field(default_factory=Reporter)
+    steps: list[StepRecord] = field(default_factory=list)
+    model_version: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    _covered: date | None | str = "unknown"
+
+    def __post_init__(self) -> None:
+        # processes of one owner and day are one run
+        self.run_id = self.run_id or uuid.uuid5(uuid.NAMESPACE_OID, f"{self.owner} {self.run_date}").hex
+
+    @property
+    def spark(self) -> SparkSession:
+        return self.storage.spark
+
+    @property
+    def step(self) -> StepRecord:
+        """The step that runs now."""
+        return self.steps[-1]
+
+    @property
+    def after(self) -> date | None:
+        """Last arrival day that an earlier night has taken in; None: this is the first night."""
+        if self._covered == "unknown":
+            self._covered = covered_until(self.storage, self.run_date)
+        return self._covered  # type: ignore[return-value]
+
+    @property
+    def claim(self) -> Claim:
+        return Claim(self.storage.local_folder("claims"), self.run_date, self.owner)
+
+    def another(self, run_date: date) -> "Night":
+        """A night of another day with the same log, tables and settings, in the same session."""
+        storage = Storage(self.spark, self.storage.root)
+        return replace(
+            self,
+            run_date=run_date,
+            storage=storage,
+            run_id="",
+            steps=[],
+            metrics={},
+            model_version=None,
+            _covered="unknown",
+        )
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The secrets of pseudonyms and refused lines; in local mode made on first use, which is said."""
+        local = self.spark.sparkContext.master.startswith("local")
+        file = self.storage.local_folder("keys") / "keys.json"
+        keys, made = load_keys(os.environ, file if local else None)
+        if made:
+            self.reporter.say(f"made keys for pseudonyms and refused lines: {file} (keep it; local mode only)")
+        return keys
+
+    def read(self, name: str) -> DataFrame:
+        return self.storage.read(name)
+
+    def replace_days(self, name: str, frame: DataFrame, days: Sequence[date] | None = None) -> int:
+        """Writes the table's rows of the given days (default: the run_date) and notes how many."""
+        return self._wrote(name, self.storage.replace_days(name, frame, [self.run_date] if days is None else days))
+
+    def replace(self, name: str, frame: DataFrame, where: str) -> int:
+        return self._wrote(name, self.storage.replace(name, frame, where))
+
+    def insert_missing(self, name: str, frame: DataFrame) -> int:
+        return self._wrote(name, self.storage.insert_missing(name, frame))
+
+    def _wrote(self, name: str, rows: int) -> int:
+        self.step.written[name] = self.step.written.get(name, 0) + rows
+        return rows
+
+    def run_step(self, job: str, function: Callable[["Night"], None]) -> StepRecord:
+        """Runs one step under its name; its record says what it read, wrote and took, also where it fails."""
+        step = StepRecord(self.run_date, job)
+        self.steps.append(step)
+        self.reporter.started(step)
+        begun = time.monotonic()
+        try:
+            function(self)
+            step.state = "done"
+        except BaseException as error:
+            step.state, step.message = "failed", f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            step.seconds = round(time.monotonic() - begun, 3)
+            self.reporter.finished(step)
+        return step
+
+
+def open_night(options: argparse.Namespace, run_date: date, spark: SparkSession | None = None) -> Night:
+    """The night that the arguments describe, with a session of its own unless one is given."""
+    settings = load_settings(options.config, options.set)
+    source = load_source(options.source)
+    if (
+        not options.raw.startswith(("hdfs:", "s3", "abfs", "gs:"))
+        and not Path(options.raw.removeprefix("file:")).is_dir()
+    ):
+        raise UsageError(f"--raw {options.raw}: there is no such folder")
+    check_disk(Path(options.warehouse).absolute(), settings.runtime.min_free_disk_gb)
+    spark = spark or start_session("interest-model", master=settings.runtime.master)
+    storage = Storage(spark, options.warehouse)
+    owner = options.owner or default_owner()
+    return Night(run_date, settings, source, options.raw, storage, owner, options.takeover)
+
+
+def main(
+    job: str, function: Callable[[Night], None], description: str | None = None, argv: Sequence[str] | None = None
+) -> int:
+    """Runs one job alone: takes the day's claim unless its owner holds it, records the step, returns the exit code."""
+    parser = argparse.ArgumentParser(description=description)
+    add_night_arguments(parser)
+    options = parser.parse_args(argv)
+    return guarded(lambda: _run_alone(job, function, options))
+
+
+def _run_alone(job: str, function: Callable[[Night], None], options: argparse.Namespace) -> None:
+    night = open_night(options, options.run_date)
+    if options.dry_run:
+        describe_steps(night, [job])
+        return
+    if job in UNDER_A_CLAIM:
+        night.run_step(job, function)
+        return
+    taken = night.claim.take(options.takeover)
+    try:
+        night.run_step(job, function)
+    finally:
+        record_steps(night.storage, night, night.steps)
+        if taken:
+            night.claim.release()
+
+
+def describe_steps(night: Night, jobs: Sequence[str]) -> None:
+    """What the steps would read and write, with the tables' present versions."""
+    present = {name: night.storage.version(name) for name in night.storage.existing()}
+    night.reporter.say(f"run_date {night.run_date}: arrivals after {night.after or 'the beginning'} of {night.raw}")
+    for step in STEPS:
+        if step.job in jobs:
+            reads = ", ".join(f"{name}@{present[name]}" if name in present else name for name in step.reads)
+            night.reporter.say(f"  {step.job}: reads {reads}; writes {', '.join(step.writes)}")
+
+
+def guarded(command: Callable[[], None]) -> int:
+    """Runs a command; an error of the project becomes its message and exit code, any other a traceback and 1."""
+    try:
+        command()
+    except InterestModelError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        if error.errno == 28:  # no space left on device
+            print(f"SetupError: {error}\n  remedy: free some space on that disk", file=sys.stderr)
+            return SetupError.exit_code
+        traceback.print_exc()
+        return InterestModelError.exit_code
+    except Exception:
+        traceback.print_exc()
+        return InterestModelError.exit_code
+    return 0

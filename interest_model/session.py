@@ -33,7 +33,9 @@ def start_session(app: str, master: str = "", scratch: Path | None = None) -> "S
     if master and not _under_spark_submit():
         builder = builder.master(master)
     if scratch is not None:
-        builder = builder.config("spark.local.dir", str(scratch)).config("spark.sql.warehouse.dir", str(scratch / "hive"))
+        builder = builder.config("spark.local.dir", str(scratch)).config(
+            "spark.sql.warehouse.dir", str(scratch / "hive")
+        )
     try:
         session = builder.getOrCreate()
     except Exception as error:
@@ -73,12 +75,16 @@ def check_java() -> None:
     remedy = "install a Java 17 runtime (Debian: openjdk-17-jre-headless) or point JAVA_HOME at one"
     java = java_executable()
     if java is None:
-        raise SetupError(f"no Java found ({'JAVA_HOME' if os.environ.get('JAVA_HOME') else 'PATH'} was searched)", remedy)
+        raise SetupError(
+            f"no Java found ({'JAVA_HOME' if os.environ.get('JAVA_HOME') else 'PATH'} was searched)", remedy
+        )
     answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
     match = re.search(r'version "(\d+)(?:\.(\d+))?', answer.stderr + answer.stdout)
     major = int(match.group(2) if match.group(1) == "1" else match.group(1)) if match else 0
     if major < JAVA_OLDEST:
-        raise SetupError(f"{java} is Java {major or 'of an unknown version'}; Spark 4 needs {JAVA_OLDEST} or newer", remedy)
+        raise SetupError(
+            f"{java} is Java {major or 'of an unknown version'}; Spark 4 needs {JAVA_OLDEST} or newer", remedy
+        )
 
 
 def check_disk(folder: Path, least_gb: float) -> None:

@@ -163,7 +163,9 @@ WINDOWS = Table(
         _column("n_events", "int", "events in the window, those cut off included"),
         _provenance("last_arrival_date", "date", "latest arrival among all its events"),
         _column("mask", "array<boolean>", "true where a position holds an event; length context_length"),
-        _column("item_ids", "array<string>", "the latest context_length events, oldest first, padded at the end with null"),
+        _column(
+            "item_ids", "array<string>", "the latest context_length events, oldest first, padded at the end with null"
+        ),
         _column("event_types", "array<string>", _ALIGNED),
         _column("event_ts", "array<timestamp>", _ALIGNED),
         _column("weights", "array<double>", _ALIGNED),
@@ -317,6 +319,7 @@ RUNS = Table(
         _optional("finished_ts", "timestamp", "UTC; null while running"),
         _optional("seconds", "double", "wall time; null while running"),
         _column("settings_hash", "string", "sha2-256 of all settings and the mapping"),
+        _column("raw_hash", "string", "sha2-256 of name, size and change time of the raw files the night could read"),
         _column("code_revision", "string", "git revision, or the package version"),
         _optional("model_version", "string", "ranker used; null: none"),
         _optional("message", "string", "the error of a failed run; null otherwise"),

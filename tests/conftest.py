@@ -9,7 +9,7 @@ import pytest
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
     """One local session with Delta, two cores, UTC; stopped at the end of the run."""
-    from interest_model.job import start_session
+    from interest_model.session import start_session
 
     session = start_session("tests", master="local[2,2]", scratch=tmp_path_factory.mktemp("spark"))
     yield session

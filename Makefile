@@ -1,0 +1,55 @@
+# make nightly and make test need nothing but Python 3.11, Java 17, make and a way to the package registry.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: help env nightly test test-all fast lint airflow readers bench docs freeze clean
+
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+RAW ?=
+SOURCE ?= $(if $(RAW),,conf/sources/shop.yaml)
+RUN_DATE ?= $(if $(RAW),,2025-03-31)
+WAREHOUSE ?= warehouse
+PYTEST := $(BIN)/pytest
+export SPARK_CONF_DIR ?= $(CURDIR)/conf/spark
+export INTEREST_DATA_DIR
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+env:  ## the environment in .venv (about 6 GB) and the Delta jars
+	@make/environment.sh .venv constraints.txt
+	@make/jars.sh
+
+readers:  ## .venv-readers: delta-rs, DuckDB and pandas with a current pyarrow
+	@NEEDS_JAVA=no NEEDS_GB=1 make/environment.sh .venv-readers constraints-readers.txt deltalake duckdb pandas pyarrow
+
+nightly: env  ## one night, by default of a sample log; RAW= SOURCE= RUN_DATE= WAREHOUSE= for your own
+	@make/nightly.sh "$(RAW)" "$(SOURCE)" "$(RUN_DATE)" "$(WAREHOUSE)"
+
+test: env readers  ## fast and spark lanes, and what of slow fits ten minutes
+	@SECONDS=0; $(PYTEST) -m "not gpu and not long" && echo "tests passed in $$SECONDS seconds"
+
+test-all: env readers  ## everything this machine can run
+	@SECONDS=0; $(PYTEST) && echo "all tests passed in $$SECONDS seconds"
+
+fast: env  ## the lane without a JVM
+	@$(PYTEST) -m "not spark and not slow and not gpu"
+
+lint: env  ## ruff
+	@$(BIN)/ruff check .
+
+airflow: env  ## an Airflow environment of its own and one real day by 'airflow dags test'
+	@make/airflow.sh
+
+bench: env  ## ratios against plain Spark SQL, the bare model and Spark ALS
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit; done
+
+docs: env  ## docs/tables.md from interest_model/tables.py
+	@$(BIN)/interest-model docs > docs/tables.md
+
+freeze: env  ## constraints.txt from what is installed
+	@make/freeze.sh
+
+clean:  ## environments, caches and what the sample wrote
+	rm -rf .venv .venv-airflow .venv-readers .airflow build dist *.egg-info .pytest_cache .hypothesis .ruff_cache \
+	    sample_log warehouse spark-warehouse metastore_db derby.log

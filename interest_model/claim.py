@@ -1,0 +1,76 @@
+"""The exclusive claim of one run on one day: a file that only one process can create."""
+
+import json
+import os
+import socket
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from interest_model.errors import ClaimError
+
+
+def default_owner() -> str:
+    """Host, process and a time: names one running command."""
+    return f"{socket.gethostname()}:{os.getpid()}:{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim file for a day, below the folder `folder`."""
+
+    folder: Path
+    run_date: date
+    owner: str
+
+    @property
+    def file(self) -> Path:
+        return self.folder / f"{self.run_date}.json"
+
+    def take(self, takeover: bool = False) -> bool:
+        """True where the claim was taken now, False where this owner held it already.
+
+        ClaimError: another owner holds it; `takeover` replaces such a claim (for one whose run has died).
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        content = json.dumps({"owner": self.owner, "start": datetime.now(UTC).isoformat(timespec="seconds")})
+        try:
+            self._create(content)
+            return True
+        except FileExistsError:
+            held = self.holder()
+        if held.get("owner") == self.owner:
+            return False
+        if not takeover:
+            raise ClaimError(
+                f"run_date {self.run_date} is claimed by {held.get('owner')} since {held.get('start')} ({self.file})",
+                "wait for that run; where it has died, run again with --takeover",
+            )
+        self._replace(content)
+        return True
+
+    def _create(self, content: str) -> None:
+        # link() makes the finished file appear at once: no reader ever sees an empty claim
+        draft = self.folder / f".{self.run_date}.{os.getpid()}"
+        draft.write_text(content)
+        try:
+            os.link(draft, self.file)
+        finally:
+            draft.unlink()
+
+    def _replace(self, content: str) -> None:
+        draft = self.folder / f".{self.run_date}.{os.getpid()}"
+        draft.write_text(content)
+        os.replace(draft, self.file)
+
+    def holder(self) -> dict:
+        """Owner and start of the claim in force; empty where nobody holds the day."""
+        try:
+            return json.loads(self.file.read_text())
+        except FileNotFoundError:
+            return {}
+
+    def release(self) -> None:
+        """Gives the day back, where this owner still holds it."""
+        if self.holder().get("owner") == self.owner:
+            self.file.unlink(missing_ok=True)

@@ -1,0 +1,85 @@
+"""The command `interest-model`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from interest_model import __version__
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses the arguments and runs the command; returns its exit code (see interest_model.errors)."""
+    options = _parser().parse_args(argv)
+    if options.command == "version":
+        print(f"interest-model {__version__}")
+        return 0
+    # Spark is imported only now: --help and version answer at once
+    from interest_model import commands
+    from interest_model.job import guarded
+
+    return guarded(lambda: getattr(commands, options.command)(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="interest-model", description="Daily recommendations from raw logs, in Delta tables."
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_night_commands(subparsers)
+    _add_reading_commands(subparsers)
+    sample = subparsers.add_parser("sample", help="write a synthetic log with known truth")
+    sample.add_argument("--out", required=True, help="folder to write into")
+    sample.add_argument("--preset", default="shop", help="shop | news | video | music | social | travel | games")
+    sample.add_argument("--users", type=int, default=400)
+    sample.add_argument("--days", type=int, default=28)
+    sample.add_argument("--seed", type=int, default=1)
+    sample.add_argument("--first-day", default="2026-01-01", help="first day of the log (YYYY-MM-DD)")
+    subparsers.add_parser("version", help="print the version")
+    return parser
+
+
+def _add_night_commands(subparsers) -> None:
+    from interest_model.job_arguments import add_night_arguments, day
+
+    texts = {
+        "run": "run one night, or each night of a range, and show the first recommendations",
+        "replay": "run nights one after another in one session and print the metrics of each",
+        "backfill": "run the nights of a range that are not done yet; go on after a failure",
+    }
+    for name, text in texts.items():
+        command = subparsers.add_parser(name, help=text)
+        add_night_arguments(command)
+        command.add_argument("--to", type=day, default=None, help="last day of the range (default: --run-date)")
+
+
+def _add_reading_commands(subparsers) -> None:
+    from interest_model.job_arguments import day
+
+    sql = subparsers.add_parser("sql", help="run one SQL query over the tables")
+    sql.add_argument("query")
+    sql.add_argument("--rows", type=int, default=50, help="rows printed at most")
+    show = subparsers.add_parser("show", help="one user: history, recommendations, reasons")
+    show.add_argument("--user", required=True, help="the log's user id (needs the key), or a pseudonym")
+    show.add_argument("--run-date", type=day, default=None, help="default: the newest night")
+    show.add_argument("--rows", type=int, default=10)
+    export = subparsers.add_parser("export", help="a day's lists for the serving side")
+    export.add_argument("--run-date", type=day, required=True)
+    export.add_argument("--out", required=True, help="folder (parquet) or file (csv) to write; must not exist")
+    export.add_argument("--format", choices=("parquet", "csv"), default="parquet")
+    export.add_argument(
+        "--users", default=None, help="file of plain user ids, one per line: adds them to the rows (needs the key)"
+    )
+    tables = subparsers.add_parser("tables", help="the tables: name, path, version, rows")
+    tables.add_argument("--json", action="store_true")
+    for command in (sql, show, export, tables):
+        command.add_argument("--warehouse", required=True, help="folder of the Delta tables")
+    compare = subparsers.add_parser("compare", help="compare two warehouses row by row; exit code 7 where they differ")
+    compare.add_argument("left")
+    compare.add_argument("right")
+    compare.add_argument("--tables", default="", help="comma-separated names (default: all but runs)")
+    compare.add_argument("--from", dest="start", type=day, default=None, help="issued tables from this run_date on")
+    compare.add_argument("--late", action="store_true", help="leave out when rows arrived: one side got them late")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

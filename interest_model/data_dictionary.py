@@ -1,0 +1,38 @@
+"""docs/tables.md, made from tables.py and flow.py: `python -m interest_model.data_dictionary > docs/tables.md`."""
+
+from interest_model.flow import STEPS
+from interest_model.tables import ALL, Table
+
+_KINDS = {
+    "history": "corrected when late events come",
+    "issued": "written once per run_date, never changed by later events",
+    "cache": "rows never change once written",
+    "record": "what ran",
+}
+
+
+def as_markdown() -> str:
+    """The data dictionary: every table with grain, key, partition, writers, and every column."""
+    lines = ["# Tables", "", "Generated from `interest_model/tables.py`; a test fails where this file is out of date.", ""]
+    lines += ["| table | kind | one row is |", "| --- | --- | --- |"]
+    lines += [f"| [{table.name}](#{table.name}) | {table.kind} | {table.grain} |" for table in ALL]
+    lines += ["", *(f"- **{kind}**: {meaning}" for kind, meaning in _KINDS.items())]
+    for table in ALL:
+        lines += ["", *_section(table)]
+    return "\n".join(lines) + "\n"
+
+
+def _section(table: Table) -> list[str]:
+    writers = [f"`jobs/{step.job}.py`" for step in STEPS if table.name in step.writes] or ["every command"]
+    lines = [f"## {table.name}", "", f"One row is {table.grain}.", ""]
+    lines += [f"Key: {', '.join(table.key)}. Partitioned by {', '.join(table.partition)}. Written by {', '.join(writers)}."]
+    lines += [f"Always true: `{rule}`." for rule in table.checks.values()]
+    lines += ["", "| column | type | null | meaning |", "| --- | --- | --- | --- |"]
+    for column in table.columns:
+        comment = column.comment.replace("|", "\\|")
+        lines.append(f"| {column.name} | {column.type} | {'yes' if column.nullable else 'no'} | {comment} |")
+    return lines
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")

@@ -1,0 +1,117 @@
+"""From raw columns to the columns of an event or an item, by the mapping's expressions. Nothing is judged here.
+
+Expressions of a mapping are analysed with Spark's ANSI mode off: what fails on a line is null on that line (and then
+refused by a rule), where in ANSI mode one bad line would stop the night.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from pyspark.errors import AnalysisException, ParseException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, StringType, TimestampType
+
+from interest_model.errors import ConfigError
+from interest_model.source import Reading, Source, states_zone
+
+_LENIENT = {
+    "spark.sql.ansi.enabled": "false",
+    "spark.sql.legacy.javaCharsets": "true",  # any charset Java knows
+    "spark.sql.legacy.codingErrorAction": "true",  # bytes that do not decode become U+FFFD, which the reader looks for
+}
+_BLANKS = " \t\r\n\u00a0"
+_MICROSECONDS = 1_000_000
+_LAST_SECOND = 253_402_300_799  # 9999-12-31 23:59:59 UTC
+_ISO_WITH_ZONE = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
+
+
+@contextmanager
+def lenient(spark: SparkSession) -> Iterator[None]:
+    """Expressions analysed inside give null where they fail on a row."""
+    before = {key: spark.conf.get(key) for key in _LENIENT}
+    try:
+        for key, value in _LENIENT.items():
+            spark.conf.set(key, value)
+        yield
+    finally:
+        for key, value in before.items():
+            spark.conf.set(key, value)
+
+
+def select_mapped(
+    frame: DataFrame, kept: tuple[str, ...], expressions: Mapping[str, str], source: Source, key: str
+) -> DataFrame:
+    """`kept` columns and one column per expression, of the expression's own type.
+
+    ConfigError names the mapping's file and the key of the expression that cannot be used.
+    """
+    with lenient(frame.sparkSession):
+        try:
+            return frame.select(*kept, *[F.expr(text).alias(name) for name, text in expressions.items()])
+        except (AnalysisException, ParseException):
+            for name, text in expressions.items():
+                _check(frame, text, f"{source.file}: key '{key}.{name}'")
+            raise
+
+
+def _check(frame: DataFrame, text: str, where: str) -> None:
+    try:
+        frame.select(F.expr(text))
+    except (AnalysisException, ParseException) as error:
+        columns = ", ".join(name for name in frame.columns if not name.startswith("__"))
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{where}: {text!r} cannot be used: {reason}", f"columns here: {columns}") from error
+
+
+def as_text(frame: DataFrame, name: str) -> Column:
+    """A mapped column as trimmed text; null where it is empty or missing. Time stamps are written with their zone."""
+    if name not in frame.columns:
+        return F.lit(None).cast("string").alias(name)
+    text = _to_string(F.col(name), frame.schema[name].dataType)
+    return F.nullif(F.trim(text, F.lit(_BLANKS)), F.lit("")).alias(name)
+
+
+def _to_string(column: Column, type: DataType) -> Column:
+    if isinstance(type, StringType):
+        return column
+    if isinstance(type, TimestampType):
+        return F.date_format(column, _ISO_WITH_ZONE)
+    return column.cast("string")
+
+
+def as_number(text: Column) -> Column:
+    """A finite number, or null."""
+    number = text.try_cast("double")
+    return F.when(~F.isnan(number) & (F.abs(number) < float("inf")), number)
+
+
+def as_timestamp(text: Column, reading: Reading, source: Source) -> Column:
+    """The instant (UTC) by the first of the reading's formats that fits; null where none does, or before 1970."""
+    zone = source.zone_of(reading)
+    instant = F.coalesce(*[_parse_time(text, one, zone) for one in reading.time_formats])
+    return F.when(instant >= F.timestamp_seconds(F.lit(0)), instant)
+
+
+def _parse_time(text: Column, time_format: str, zone: str) -> Column:
+    if time_format in ("epoch_seconds", "epoch_millis"):
+        number = text.try_cast("decimal(20,6)")
+        seconds = number if time_format == "epoch_seconds" else number / 1000
+        micros = F.when(seconds.between(0, _LAST_SECOND), (seconds * _MICROSECONDS).cast("bigint"))
+        return F.timestamp_micros(micros)
+    if time_format == "iso":
+        # a time without a date would be read as today's
+        dated = F.when(text.rlike(r"^\d{4}-\d{1,2}-\d{1,2}([T ]|$)"), text)
+        instant = dated.try_cast("timestamp")
+        return F.when(text.rlike(r"(Z|[+-]\d\d(:?\d\d)?)$") & text.rlike("[T ]"), instant).otherwise(_to_utc(instant, zone))
+    parsed = F.try_to_timestamp(text, F.lit(time_format))
+    return parsed if states_zone(time_format) else _to_utc(parsed, zone)
+
+
+def _to_utc(local: Column, zone: str) -> Column:
+    return local if zone == "UTC" else F.to_utc_timestamp(local, zone)
+
+
+def local_date(instant: Column, source: Source) -> Column:
+    """The day of an instant in the log's zone."""
+    return F.to_date(instant if source.zone == "UTC" else F.from_utc_timestamp(instant, source.zone))

@@ -1,0 +1,318 @@
+"""Raw files as frames: one row per line (or record) with its raw columns, before anything is judged.
+
+Text files are read as lines and parsed line by line in the JVM: bytes that do not decode are seen, a line with a wrong
+number of columns is seen, and every line has its number in the file, although large files are split between tasks.
+"""
+
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from urllib.parse import unquote
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from interest_model.errors import DataError
+from interest_model.source import Reading
+
+OWN = ("__file", "__line", "__raw", "__broken", "__day")
+_CORRUPT = "__corrupt"
+# the CSV parser stops the job, not the line, at 20480 columns
+_MOST_COLUMNS = 20_000
+# above this many days one glob for any day is cheaper than naming each
+_MOST_DAYS_BY_NAME = 100
+_REPLACEMENT = "\ufffd"
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One file: path as Hadoop knows it, name below the raw folder, day of its name (None: not dated), bytes."""
+
+    path: str
+    name: str
+    day: date | None
+    size: int
+
+
+@dataclass(frozen=True)
+class Records:
+    """Lines that share one set of raw columns.
+
+    frame: __file, __line (from 1, header included), __raw (binary), __broken (null, broken_encoding or wrong_columns:
+    then all raw columns are null), __day (day of the file's name or null), and the raw `columns`.
+    read: number of lines, headers not counted, by a count of its own.
+    """
+
+    frame: DataFrame
+    columns: tuple[str, ...]
+    read: int
+
+
+def read_records(
+    spark: SparkSession, reading: Reading, raw_path: str, after: date | None, run_date: date
+) -> list[Records]:
+    """Lines of the files that can hold what arrived in (after, run_date]; [] where the days have no file.
+
+    DataError: the folder is not there, no file of any day fits the glob, or a file cannot be read.
+    """
+    files = list_files(spark, reading, raw_path, after, run_date)
+    if not files:
+        return []
+    try:
+        if reading.format in ("parquet", "delta"):
+            return [_frame_records(spark, reading, files)]
+        if reading.multiline:
+            return [_multiline_records(spark, reading, files)]
+        return _line_records(spark, reading, files)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"files '{reading.files}' under {raw_path} cannot be read: {_first_lines(error)}",
+            "check that they are whole, of the stated format, and compressed as gz or bz2 if at all",
+        ) from error
+
+
+def list_files(
+    spark: SparkSession, reading: Reading, raw_path: str, after: date | None, run_date: date
+) -> list[RawFile]:
+    """The files of a reading, sorted by name; of dated ones those with a day in (after, run_date]."""
+    root = spark._jvm.org.apache.hadoop.fs.Path(raw_path)
+    system = root.getFileSystem(spark._jsc.hadoopConfiguration())
+    if not system.exists(root):
+        raise DataError(f"the raw folder {raw_path} is not there", "give the folder of the log's files with --raw")
+    root = system.resolvePath(root)
+    days = _days(after, run_date) if reading.dated else None
+    found = _glob(spark, system, root, reading, days)
+    if not found and (days is None or not _glob(spark, system, root, reading, None)):
+        raise DataError(
+            f"no file under {raw_path} fits '{reading.files}'", "compare the mapping's 'files' with the folder"
+        )
+    if reading.dated:
+        found = [one for one in found if one.day and one.day <= run_date and (after is None or one.day > after)]
+    return sorted((one for one in found if one.size or reading.format == "delta"), key=lambda one: one.name)
+
+
+def _days(after: date | None, run_date: date) -> tuple[date, ...] | None:
+    if after is None or (run_date - after).days > _MOST_DAYS_BY_NAME:
+        return None
+    return tuple(after + timedelta(days=i + 1) for i in range((run_date - after).days))
+
+
+def _glob(spark, system, root, reading: Reading, days: tuple[date, ...] | None) -> list[RawFile]:
+    if days == ():
+        return []
+    pattern = spark._jvm.org.apache.hadoop.fs.Path(f"{_escaped(root.toString())}/{reading.glob(days)}")
+    found = []
+    for status in system.globStatus(pattern) or ():
+        if status.isDirectory() and reading.format != "delta":
+            inside = system.listFiles(status.getPath(), True)
+            while inside.hasNext():
+                found.append(inside.next())
+        else:
+            found.append(status)
+    prefix = len(root.toString().rstrip("/")) + 1
+    files = []
+    for status in found:
+        path = status.getPath().toString()
+        name = path[prefix:]
+        if not name.rpartition("/")[2].startswith(("_", ".")):
+            files.append(RawFile(path, name or ".", reading.file_day(name) if reading.dated else None, status.getLen()))
+    return files
+
+
+def _escaped(path: str) -> str:
+    return re.sub(r"([\\{}\[\]*?])", r"\\\1", path)
+
+
+def _plain(path: str) -> str:
+    """A path in one spelling: Spark writes file:///a%20b where Hadoop writes file:/a b."""
+    return re.sub(r"^(\w+):/+", r"\1:/", path)
+
+
+def _line_records(spark: SparkSession, reading: Reading, files: Sequence[RawFile]) -> list[Records]:
+    """Lines of CSV and JSON files, one element per distinct header."""
+    scan = _scan(spark, reading, files)
+    splits = (
+        scan.groupBy("__path", "__start")
+        .agg(F.count("*").alias("n"), F.min("__id").alias("first"), F.min_by("value", "__id").alias("text"))
+        .select("__path", "__start", "n", "first", F.when(F.col("__start") == 0, _decoded(F.col("text"), reading)))
+        .collect()
+    )
+    with_header = reading.format == "csv" and reading.header
+    groups = _number_lines(reading, files, splits, with_header)
+    records = []
+    for names, rows in groups.items():
+        table = spark.createDataFrame(
+            [row[:-1] for row in rows], "__path string, __start long, __base long, __file string, __day date"
+        )
+        numbered = (
+            scan.join(F.broadcast(table), ["__path", "__start"])
+            .withColumn("__line", F.col("__id") + F.col("__base"))
+            .where(F.col("__line") > 1 if with_header else F.lit(True))
+        )
+        read = sum(row[-1] for row in rows) - (len({row[3] for row in rows}) if with_header else 0)
+        records.append(Records(_parsed(numbered, reading, names), names, read))
+    return records
+
+
+def _scan(spark: SparkSession, reading: Reading, files: Sequence[RawFile]) -> DataFrame:
+    """Lines with their file, the split they are in, and an id that counts up by one inside a split."""
+    reader = spark.read.option("lineSep", "\n")
+    if reading.encoding.upper().startswith("UTF-16"):
+        reader = reader.option("encoding", reading.encoding)  # a line break is two bytes there
+    return reader.text([_escaped(file.path) for file in files]).select(
+        "value",
+        F.col("_metadata.file_path").alias("__path"),
+        F.col("_metadata.file_block_start").alias("__start"),
+        F.monotonically_increasing_id().alias("__id"),
+    )
+
+
+def _number_lines(reading, files, splits, with_header) -> dict[tuple[str, ...], list[tuple]]:
+    """Column names -> rows (path, start, base, file, day, lines): id + base is a line's number in its file."""
+    by_path = {_plain(file.path): file for file in files}
+    grouped = defaultdict(list)
+    by_file = defaultdict(list)
+    for split in splits:
+        by_file[split[0]].append(split)
+    for path, parts in by_file.items():
+        file = by_path[_plain(unquote(path))]
+        parts.sort(key=lambda part: part[1])
+        names = _header(reading, file, parts[0][4]) if with_header else reading.names
+        before = 0
+        for _, start, n, first, _ in parts:
+            grouped[names].append((path, start, before - first + 1, file.name, file.day, n))
+            before += n
+    return dict(grouped)
+
+
+def _header(reading: Reading, file: RawFile, text: str) -> tuple[str, ...]:
+    text = text.lstrip("\ufeff").rstrip("\r")
+    if len(reading.sep) > 1 or not reading.quote:
+        names = text.split(reading.sep)
+    else:
+        names = next(csv.reader([text], delimiter=reading.sep, quotechar=reading.quote), [])
+    if not "".join(names).strip():
+        raise DataError(f"{file.name}: line 1 should be the header and is empty")
+    return _distinct([name.strip() for name in names])
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Names as Spark gives them: _c0 for an empty one, the position added to a repeated one."""
+    lower = [name.lower() for name in names]
+    named = [name if name and lower.count(name.lower()) == 1 else f"{name or '_c'}{i}" for i, name in enumerate(names)]
+    return tuple(named)
+
+
+def _parsed(numbered: DataFrame, reading: Reading, names: tuple[str, ...]) -> DataFrame:
+    text = F.rtrim(_decoded(F.col("value"), reading), F.lit("\r"))
+    text = F.when(F.col("__line") == 1, F.ltrim(text, F.lit("\ufeff"))).otherwise(text)
+    schema = ", ".join(f"{_quoted(name)} string" for name in (*names, _CORRUPT))
+    decoded = numbered.withColumn("__text", text).withColumn("__record", _record(reading, schema))
+    broken = F.when(F.col("__text").isNull(), "broken_encoding").when(
+        F.col("__record").isNull() | F.col(f"__record.{_CORRUPT}").isNotNull() | (F.length("__text") == 0), "wrong_columns"
+    )
+    marked = decoded.withColumn("__broken", broken).withColumn("__raw", F.col("value").cast("binary"))
+    fields = [F.when(F.col("__broken").isNull(), F.col("__record")[name]).alias(name) for name in names]
+    return marked.select(*OWN, *fields)
+
+
+def _decoded(value: Column, reading: Reading) -> Column:
+    """The line as text; null where its bytes do not decode."""
+    if reading.encoding.upper() in ("UTF-8", "UTF8"):
+        return F.when(F.is_valid_utf8(value), value)
+    text = F.decode(value.cast("binary"), reading.encoding)
+    return F.when(~F.contains(text, F.lit(_REPLACEMENT)), text)
+
+
+def _record(reading: Reading, schema: str) -> Column:
+    options = {"columnNameOfCorruptRecord": _CORRUPT}
+    if reading.format == "json":
+        return F.from_json("__text", schema, options)
+    options |= {"sep": reading.sep, "quote": reading.quote, "escape": reading.escape}
+    separators = F.length("__text") - F.length(F.replace(F.col("__text"), F.lit(reading.sep)))
+    parsable = F.when(separators < _MOST_COLUMNS, F.col("__text"))
+    return F.from_csv(parsable, schema, options)
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _multiline_records(spark: SparkSession, reading: Reading, files: Sequence[RawFile]) -> Records:
+    """Records of CSV files whose quoted fields hold line breaks. The parser decodes: U+FFFD shows broken bytes."""
+    paths = [_escaped(file.path) for file in files]
+    reader = (
+        spark.read.option("multiLine", True).option("header", reading.header).option("sep", reading.sep)
+        .option("quote", reading.quote).option("escape", reading.escape).option("encoding", reading.encoding)
+        .option("enforceSchema", False).option("columnNameOfCorruptRecord", _CORRUPT)
+    )  # fmt: skip
+    names = reading.names or tuple(reader.csv(paths[:1]).columns)
+    schema = ", ".join(f"{_quoted(name)} string" for name in (*names, _CORRUPT))
+    scan = reader.schema(schema).csv(paths).select(
+        "*",
+        F.col("_metadata.file_path").alias("__path"),
+        F.monotonically_increasing_id().alias("__id"),
+    )
+    rows = scan.groupBy("__path").agg(F.min("__id"), F.count("*")).collect()
+    lead = 2 if reading.header else 1
+    table = _file_table(spark, files, [(path, lead - first) for path, first, _ in rows])
+    raw = F.coalesce(F.col(_CORRUPT), F.to_json(F.struct(*[F.col(_quoted(name)) for name in names])))
+    undecoded = F.contains(F.concat_ws("", *[F.col(_quoted(name)) for name in names], F.col(_CORRUPT)), F.lit(_REPLACEMENT))
+    broken = F.when(undecoded, "broken_encoding").when(F.col(_CORRUPT).isNotNull(), "wrong_columns")
+    frame = (
+        scan.join(F.broadcast(table), "__path")
+        .withColumns({"__line": F.col("__id") + F.col("__base"), "__raw": F.encode(raw, "UTF-8"), "__broken": broken})
+        .select(*OWN, *[F.when(F.col("__broken").isNull(), F.col(_quoted(name))).alias(name) for name in names])
+    )
+    return Records(frame, names, sum(row[2] for row in rows))
+
+
+def _frame_records(spark: SparkSession, reading: Reading, files: Sequence[RawFile]) -> Records:
+    """Records of Parquet files and Delta tables, raw columns in their own types."""
+    reader = spark.read.format(reading.format)
+    frames = [reader.load(_escaped(file.path)) for file in files] if reading.format == "delta" else [
+        reader.load([_escaped(file.path) for file in files])
+    ]  # fmt: skip
+    frame, days = frames[0], {_plain(file.path): file for file in files}
+    names = tuple(frame.columns)
+    numbered = []
+    for one in frames:
+        numbered.append(
+            one.select(
+                F.encode(F.to_json(F.struct(*[F.col(_quoted(name)) for name in names])), "UTF-8").alias("__raw"),
+                F.col("_metadata.file_path").alias("__path"),
+                (F.col("_metadata.row_index") + 1).alias("__line"),
+                F.lit(None).cast("string").alias("__broken"),
+                *[F.col(_quoted(name)) for name in names],
+            )
+        )
+    scan = numbered[0]
+    for one in numbered[1:]:
+        scan = scan.unionByName(one)
+    rows = scan.groupBy("__path").count().collect()
+    table = _file_table(spark, list(days.values()), [(path, 0) for path, _ in rows])
+    joined = scan.join(F.broadcast(table), "__path").select(*OWN, *[F.col(_quoted(name)) for name in names])
+    return Records(joined, names, sum(row[1] for row in rows))
+
+
+def _file_table(spark: SparkSession, files: Sequence[RawFile], bases: Sequence[tuple[str, int]]) -> DataFrame:
+    """Path -> name, day and line base. A file inside a listed folder (Delta) gets the folder's name before its own."""
+    by_path = {_plain(file.path): file for file in files}
+    rows = []
+    for path, base in bases:
+        plain = _plain(unquote(path))
+        whole = plain if plain in by_path else next(one for one in by_path if plain.startswith(one + "/"))
+        file = by_path[whole]
+        inside = plain[len(whole) + 1 :]
+        rows.append((path, base, f"{file.name}/{inside}" if inside else file.name, file.day))
+    return spark.createDataFrame(rows, "__path string, __base long, __file string, __day date")
+
+
+def _first_lines(error: Exception) -> str:
+    causes = re.findall(r"Caused by: (.*)", str(error)) or str(error).splitlines()[:1]
+    return causes[-1][:500]

@@ -1,0 +1,25 @@
+"""Command-line arguments that the jobs and the console command share. Standard library only."""
+
+import argparse
+from datetime import date
+
+
+def day(text: str) -> date:
+    """A day of the form YYYY-MM-DD."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no day of the form YYYY-MM-DD") from error
+
+
+def add_night_arguments(parser: argparse.ArgumentParser) -> None:
+    """What says which day of which log goes into which tables, with which settings."""
+    parser.add_argument("--run-date", type=day, required=True, help="day of the log (YYYY-MM-DD) that the run closes")
+    parser.add_argument("--source", required=True, help="mapping of the log: a YAML file, or a name in conf/sources")
+    parser.add_argument("--raw", required=True, help="folder of the raw log files")
+    parser.add_argument("--warehouse", required=True, help="folder of the Delta tables")
+    parser.add_argument("--config", action="append", default=[], help="YAML file that overrides settings; may repeat")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; may repeat")
+    parser.add_argument("--owner", default="", help="who holds the day's claim (default: this host and process)")
+    parser.add_argument("--takeover", action="store_true", help="replace the claim of a run that has died")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be read and written; write nothing")

@@ -1,0 +1,181 @@
+"""The console command's verbs that only read the tables."""
+
+import argparse
+import csv
+import json
+import os
+import re
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from interest_model.errors import CheckError, MissingTableError, UsageError
+from interest_model.evaluation.report import nightly_rows, pooled_rows, text_table
+from interest_model.job import Night
+from interest_model.privacy import load_keys, pseudonym
+from interest_model.session import start_session
+from interest_model.storage import Storage, compare_frames, known_items
+from interest_model.tables import ALL, BY_NAME
+
+_PSEUDONYM = re.compile(r"[0-9a-f]{32}")
+
+
+def tables(options: argparse.Namespace) -> None:
+    """Name, path, version and rows of each table that exists."""
+    storage = _open(options.warehouse)
+    rows = [
+        {"name": name, "path": storage.path(name), "version": storage.version(name), "rows": storage.read(name).count()}
+        for name in storage.existing()
+    ]
+    print(json.dumps(rows, indent=2) if options.json else text_table(rows))
+
+
+def sql(options: argparse.Namespace) -> None:
+    """One query; every table is a view of its own name."""
+    storage = _open(options.warehouse)
+    for name in storage.existing():
+        storage.read(name).createOrReplaceTempView(name)
+    _print(storage.spark.sql(options.query), options.rows)
+
+
+def show(options: argparse.Namespace) -> None:
+    """One user's latest events and list, with titles and reasons."""
+    storage = _open(options.warehouse)
+    user = options.user
+    if not _PSEUDONYM.fullmatch(user):
+        user = pseudonym(_user_key(storage), user)
+    run_date = options.run_date or newest_run_date(storage)
+    titles = _titles(storage, run_date)
+    events = storage.read("events").where((F.col("user_id") == user) & (F.col("arrival_date") <= F.lit(run_date)))
+    latest = events.join(titles, "item_id", "left").orderBy(F.desc("event_ts"), F.desc("event_id"))
+    print(f"user {user}, as known on {run_date}\nlatest events")
+    _print(latest.select("event_ts", "event_type", "item_id", "title", "value"), options.rows)
+    listed = storage.read_day("daily_recommendations", run_date).where(F.col("user_id") == user)
+    if listed.isEmpty():
+        print("no list of their own: served from fallback_recommendations")
+        listed = storage.read_day("fallback_recommendations", run_date).where("segment = 'all'")
+    print("recommendations")
+    columns = [
+        name for name in ("rank", "item_id", "title", "score", "origin", "reason") if name in (*listed.columns, "title")
+    ]
+    _print(listed.join(titles, "item_id", "left").orderBy("rank").select(*columns), options.rows)
+
+
+def export(options: argparse.Namespace) -> None:
+    """One day's lists as Parquet or CSV; with --users the plain ids are joined back."""
+    if Path(options.out).exists():
+        raise UsageError(f"--out {options.out}: exists already", "choose another place or remove it")
+    storage = _open(options.warehouse)
+    lists = storage.read_day("daily_recommendations", options.run_date)
+    if options.users:
+        lists = _with_plain_ids(storage, lists, Path(options.users))
+    ordered = lists.orderBy("user_id", "rank")
+    if options.format == "parquet":
+        ordered.write.parquet(options.out)
+    else:
+        _write_csv(ordered, Path(options.out))
+    print(f"{options.out}: {lists.count():,} rows of run_date {options.run_date}")
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Rows that differ between two warehouses, table by table; CheckError where any does."""
+    left, right = _open(options.left), _open(options.right)
+    names = [name for name in options.tables.split(",") if name] or [
+        table.name for table in ALL if table.kind != "record"
+    ]
+    differing = 0
+    for name in names:
+        count, text = _compare_table(left, right, name, options)
+        differing += count
+        print(text)
+    if differing:
+        raise CheckError(f"{differing} rows differ")
+
+
+def _compare_table(left: Storage, right: Storage, name: str, options: argparse.Namespace) -> tuple[int, str]:
+    table = BY_NAME[name]
+    a, b = left.read(name), right.read(name)
+    if options.start is not None and table.kind == "issued":
+        a, b = (frame.where(F.col("run_date") >= F.lit(options.start)) for frame in (a, b))
+    ignored = [column.name for column in table.columns if column.provenance and options.late]
+    found = compare_frames(table, a, b, ignored)
+    count = found.count()
+    text = f"{name}: {a.count():,} and {b.count():,} rows, {count:,} differ"
+    return count, "\n".join([text, *(f"  {row.asDict()}" for row in found.limit(5).collect())])
+
+
+def print_first_lists(night: Night, users: int = 3, ranks: int = 5) -> None:
+    """The first users' first recommendations with titles, and where the tables are."""
+    lists = night.storage.read_day("daily_recommendations", night.run_date).where(f"rank <= {ranks}")
+    first = lists.select("user_id").distinct().orderBy("user_id").limit(users)
+    named = lists.join(first, "user_id").join(_titles(night.storage, night.run_date), "item_id", "left")
+    night.reporter.say(f"\nfirst recommendations of {night.run_date}, served from the next day on")
+    for row in named.orderBy("user_id", "rank").collect():
+        night.reporter.say(
+            f"  {row['user_id'][:8]}  {row['rank']}. {row['title'] or row['item_id']}  [{row['reason']}]"
+        )
+    night.reporter.say(f"tables: {night.storage.root}\nnext: interest-model tables --warehouse {night.storage.root}")
+
+
+def print_nightly_metrics(night: Night) -> None:
+    """The figures that this night gave to earlier lists."""
+    rows = nightly_rows(night.read("evaluation").where(F.col("run_date") == F.lit(night.run_date)))
+    night.reporter.say(text_table(rows) if rows else f"{night.run_date}: no earlier list to judge")
+
+
+def print_pooled_metrics(night: Night, days: Sequence[date]) -> None:
+    """The figures of all these nights together, with bootstrap intervals over users."""
+    rows = pooled_rows(night.read("evaluation").where(F.col("run_date").isin(list(days))))
+    if rows:
+        night.reporter.say(f"\nall nights together, judged {days[0]} to {days[-1]}\n{text_table(rows)}")
+
+
+def newest_run_date(storage: Storage) -> date:
+    newest = storage.read("daily_recommendations").agg(F.max("run_date")).head()[0]
+    if newest is None:
+        raise MissingTableError("table daily_recommendations: no night has been issued", "run a night first")
+    return newest
+
+
+def _titles(storage: Storage, run_date: date) -> DataFrame:
+    return known_items(storage.read("items"), run_date).select("item_id", "title")
+
+
+def _with_plain_ids(storage: Storage, lists: DataFrame, file: Path) -> DataFrame:
+    key = _user_key(storage)
+    plain = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    pairs = storage.spark.createDataFrame(
+        [(pseudonym(key, one), one) for one in plain], "user_id string, plain_user_id string"
+    )
+    return lists.join(pairs, "user_id")
+
+
+def _user_key(storage: Storage) -> bytes:
+    file = storage.local_folder("keys") / "keys.json"
+    keys, _ = load_keys(os.environ, file if file.exists() else None)
+    return keys.user
+
+
+def _write_csv(frame: DataFrame, path: Path) -> None:
+    # rows come partition by partition: no day is ever whole in the driver's memory
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(frame.columns)
+        writer.writerows(frame.toLocalIterator(prefetchPartitions=True))
+
+
+def _open(warehouse: str) -> Storage:
+    storage = Storage(start_session("interest-model"), warehouse)
+    if not storage.existing():
+        raise MissingTableError(f"{warehouse}: no tables there", "give --warehouse the folder that a run wrote to")
+    return storage
+
+
+def _print(frame: DataFrame, rows: int) -> None:
+    found = frame.limit(rows + 1).toPandas()
+    print(found.head(rows).to_string(index=False))
+    if len(found) > rows:
+        print(f"(first {rows} rows)")

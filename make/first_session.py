@@ -1,0 +1,11 @@
+"""Starts a session with the static settings and reads one row through Delta's catalog; fails where the jars are missing."""
+
+import tempfile
+
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.master("local[1]").appName("first session").getOrCreate()
+with tempfile.TemporaryDirectory() as folder:
+    spark.range(1).write.format("delta").save(f"{folder}/table")
+    assert spark.read.format("delta").load(f"{folder}/table").count() == 1
+spark.stop()
