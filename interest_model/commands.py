@@ -9,7 +9,7 @@ from pathlib import Path
 from interest_model.errors import InterestModelError, UsageError
 from interest_model.flow import JOBS
 from interest_model.job import Night, describe_steps, open_night
-from interest_model.nightly import run_night
+from interest_model.nightly import run_night, tracker_of
 from interest_model.reading import (
     compare,
     export,
@@ -29,11 +29,9 @@ __all__ = ["backfill", "compare", "export", "replay", "run", "sample", "show", "
 
 def run(options: argparse.Namespace) -> None:
     """Each night of the range, ended by the first failure; then the first lists and where the tables are."""
-    night = None
-    for night in _each_night(options):
-        pass
-    if night is not None:
-        print_first_lists(night)
+    nights = list(_each_night(options))
+    if nights:
+        print_first_lists(nights[-1])
 
 
 def replay(options: argparse.Namespace) -> None:
@@ -54,7 +52,7 @@ def backfill(options: argparse.Namespace) -> None:
     """
     failures: list[tuple[date, InterestModelError]] = []
     night = open_night(options, options.run_date)
-    with closing(_tracker(night)) as tracker:
+    with closing(tracker_of(night)) as tracker:
         for run_date in _days(options):
             night = night.another(run_date)
             if done_with_same_inputs(night):
@@ -83,16 +81,14 @@ def sample(options: argparse.Namespace) -> None:
         first_day=first_day,
     )
     last = first_day + timedelta(days=options.days - 1)
-    print(
-        f"{options.out}: {options.users} users, {options.days} days from {first_day}\n"
-        f"next: interest-model run --run-date {last} --source {options.preset} --raw {options.out} --warehouse warehouse"
-    )
+    print(f"{options.out}: {options.users} users, {options.days} days from {first_day}")
+    print(f"next: interest-model run --run-date {last} --source {options.preset} --raw {options.out} --warehouse warehouse")
 
 
 def _each_night(options: argparse.Namespace) -> Iterator[Night]:
     """Runs the nights of the range one by one and hands each out when it is done."""
     night = open_night(options, options.run_date)
-    with closing(_tracker(night)) as tracker:
+    with closing(tracker_of(night)) as tracker:
         for run_date in _days(options):
             night = night.another(run_date)
             _one_night(night, tracker, options)
@@ -104,12 +100,8 @@ def _one_night(night: Night, tracker: Tracker, options: argparse.Namespace) -> N
     if options.dry_run:
         describe_steps(night, JOBS)
         return
-    total = run_night(night, tracker, options.takeover)
+    total = run_night(night, tracker)
     night.reporter.finished(total)
-
-
-def _tracker(night: Night) -> Tracker:
-    return Tracker(night.settings.tracking, night.storage.local_folder("mlflow"), night.reporter)
 
 
 def _days(options: argparse.Namespace) -> list[date]:

@@ -13,7 +13,7 @@ _KINDS = {
 
 def as_markdown() -> str:
     """The data dictionary: every table with grain, key, partition, writers, and every column."""
-    lines = ["# Tables", "", "Generated from `interest_model/tables.py`; a test fails where this file is out of date.", ""]
+    lines = ["# Tables", "", "Made from `interest_model/tables.py`; a test fails where this is out of date.", ""]
     lines += ["| table | kind | one row is |", "| --- | --- | --- |"]
     lines += [f"| [{table.name}](#{table.name}) | {table.kind} | {table.grain} |" for table in ALL]
     lines += ["", *(f"- **{kind}**: {meaning}" for kind, meaning in _KINDS.items())]
@@ -25,7 +25,8 @@ def as_markdown() -> str:
 def _section(table: Table) -> list[str]:
     writers = [f"`jobs/{step.job}.py`" for step in STEPS if table.name in step.writes] or ["every command"]
     lines = [f"## {table.name}", "", f"One row is {table.grain}.", ""]
-    lines += [f"Key: {', '.join(table.key)}. Partitioned by {', '.join(table.partition)}. Written by {', '.join(writers)}."]
+    key, partition = ", ".join(table.key), ", ".join(table.partition)
+    lines += [f"Key: {key}. Partitioned by {partition}. Written by {', '.join(writers)}."]
     lines += [f"Always true: `{rule}`." for rule in table.checks.values()]
     lines += ["", "| column | type | null | meaning |", "| --- | --- | --- | --- |"]
     for column in table.columns:

@@ -86,7 +86,7 @@ class Storage:
         return expected
 
     def replace_days(self, name: str, frame: DataFrame, days: Iterable[date]) -> int:
-        """Replaces exactly the stated days of a table partitioned by one date column; nothing where no day is stated."""
+        """Replaces exactly the stated days of a table partitioned by one date column; none where no day is stated."""
         (column,) = BY_NAME[name].partition
         dates = sorted(set(days))
         return self.replace(name, frame, one_of(column, dates)) if dates else 0

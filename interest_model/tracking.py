@@ -7,6 +7,7 @@ warning, never the night.
 import os
 import queue
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Tracker:
-    """Logs nights to one MLflow store. `close` waits at most settings.timeout_seconds for what is still to be written."""
+    """Logs nights to one MLflow store. `close` waits at most settings.timeout_seconds for what is left to write."""
 
     def __init__(self, settings: Tracking, folder: Path, reporter: Reporter):
         self.settings = settings
@@ -35,12 +36,12 @@ class Tracker:
             self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
             self._thread.start()
 
-    def log_night(self, night: "Night", total: StepRecord) -> None:
+    def log_night(self, night: "Night", total: StepRecord, steps: Sequence[StepRecord]) -> None:
         """Queues one night; says now what went wrong with an earlier one."""
         if self._thread is None:
             return
         self._warn()
-        self._jobs.put(_content(night, total))
+        self._jobs.put(_content(night, total, steps))
 
     def close(self) -> None:
         if self._thread is None:
@@ -87,14 +88,14 @@ class Tracker:
         client.set_terminated(run.info.run_id)
 
 
-def _content(night: "Night", total: StepRecord) -> dict:
+def _content(night: "Night", total: StepRecord, steps: Sequence[StepRecord]) -> dict:
     """What is logged of a night, as plain values: the thread must not touch the session."""
     parameters = {"run_date": night.run_date, "settings_hash": settings_hash(night), "source": night.source.name}
     for section, values in asdict(night.settings).items():
         parameters |= {f"{section}.{key}": value for key, value in values.items()}
     parameters |= {f"input.{name}": version for name, version in night.storage.versions_read.items()}
     metrics: dict[str, float] = {"seconds": total.seconds}
-    for step in night.steps:
+    for step in steps:
         metrics[f"{step.job}/seconds"] = step.seconds
         metrics |= {f"{step.job}/{name}": float(count) for name, count in step.rows().items()}
     metrics |= night.metrics

@@ -1,4 +1,4 @@
-"""Closes a night whose steps ran as processes of their own: all steps done, night recorded and logged, claim given back."""
+"""Closes a night whose steps ran as processes of their own: checked, recorded, logged, the claim given back."""
 
 from interest_model.job import Night, main
 from interest_model.nightly import close_night

@@ -1,0 +1,87 @@
+"""The nightly run under Airflow: one spark-submit per step of interest_model.flow, in its order.
+
+Airflow variables say what is run (environment: AIRFLOW_VAR_<NAME>): interest_source, interest_raw, interest_warehouse.
+The worker's environment says with what: the Spark environment's bin first on PATH, PYSPARK_PYTHON, SPARK_CONF_DIR, the
+keys, and a connection `spark_default` without deploy mode. See docs/operations.md.
+"""
+
+import os
+import re
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pendulum
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.sdk import DAG, CronDataIntervalTimetable
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
+from interest_model.errors import EXIT_CODES_PERMANENT  # noqa: E402  the path comes first
+from interest_model.flow import JOBS  # noqa: E402
+
+ZONE = os.environ.get("INTEREST_ZONE", "UTC")  # the log's: a day ends at its midnight
+# The day is where the data interval begins. `ds` alone is the day after (Airflow 3), or a UTC day in another zone.
+RUN_DATE = f"{{{{ data_interval_start.in_timezone('{ZONE}') | ds }}}}"
+ARGUMENTS = [
+    *("--run-date", RUN_DATE),
+    *("--source", "{{ var.value.interest_source }}"),
+    *("--raw", "{{ var.value.interest_raw }}"),
+    *("--warehouse", "{{ var.value.interest_warehouse }}"),
+    *("--owner", "{{ run_id }}"),
+]
+# What steps ask of a cluster; local mode has one process and takes spark-defaults.conf's driver memory.
+RESOURCES = {
+    "item_embeddings": {"executor_memory": "4g"},  # one encoder per Python worker
+    "behaviour_embeddings": {"executor_memory": "4g"},
+    "ranker": {"executor_memory": "4g"},
+}
+
+
+class SparkStep(SparkSubmitOperator):
+    """Submits one job. A permanent exit code (bad data, arguments or settings) fails at once; others are tried again."""
+
+    def execute(self, context):
+        try:
+            super().execute(context)
+        except AirflowException as error:
+            code = re.search(r"Error code is: (\d+)", str(error))
+            if code and int(code.group(1)) in EXIT_CODES_PERMANENT:
+                raise AirflowFailException(f"{self.task_id}: exit code {code.group(1)}, trying again changes nothing") from error
+            raise
+
+
+def step(job: str) -> SparkStep:
+    return SparkStep(
+        task_id=job,
+        application=str(REPOSITORY / "jobs" / f"{job}.py"),
+        application_args=ARGUMENTS,
+        name=f"interest-model {job}",
+        **RESOURCES.get(job, {}),
+    )
+
+
+with DAG(
+    "interest_model_nightly",
+    # half an hour after the day ends; the interval, not the moment of the run, names the day
+    schedule=CronDataIntervalTimetable("30 0 * * *", timezone=ZONE),
+    start_date=pendulum.datetime(2020, 1, 1, tz=ZONE),
+    catchup=False,
+    max_active_runs=1,  # a night reads what the one before has written
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(minutes=5),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=30),
+        "execution_timeout": timedelta(hours=6),
+    },
+    tags=["interest_model"],
+    doc_md=__doc__,
+):
+    claim, finish = step("claim"), step("finish")
+    previous = claim
+    for job in JOBS:
+        previous = previous >> step(job)
+    # a teardown runs after a failed step too, so that a failed night holds no claim; clearing a step clears both
+    previous >> finish.as_teardown(setups=claim)

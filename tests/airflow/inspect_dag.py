@@ -1,0 +1,42 @@
+"""Run by Airflow's own Python: what the DAG file really holds, as JSON on the last line."""
+
+import json
+import sys
+from pathlib import Path
+
+import pendulum
+from airflow.dag_processing.dagbag import DagBag
+
+folder = Path(__file__).resolve().parents[2] / "airflow_dags"
+bag = DagBag(dag_folder=str(folder), include_examples=False)
+if bag.import_errors:
+    sys.exit(f"the DAG cannot be imported: {bag.import_errors}")
+dag = bag.dags["interest_model_nightly"]
+interval = dag.timetable.infer_manual_data_interval(run_after=pendulum.datetime(2013, 8, 21, 6, tz="UTC"))
+tasks = {
+    task.task_id: {
+        "after": sorted(task.upstream_task_ids),
+        "application": str(Path(task.application).relative_to(folder.parent)),
+        "arguments": task.application_args,
+        "retries": task.retries,
+        "retry_delay_seconds": task.retry_delay.total_seconds(),
+        "teardown": task.is_teardown,
+        "deploy_mode": task._deploy_mode,
+    }
+    for task in dag.tasks
+}
+start = tasks["claim"]["arguments"][1]
+rendered = dag.get_template_env().from_string(start).render(data_interval_start=interval.start)
+heavy = sorted(name for name in ("pyspark", "torch", "pandas", "mlflow", "delta") if name in sys.modules)
+print(
+    json.dumps(
+        {
+            "tasks": tasks,
+            "timetable": type(dag.timetable).__name__,
+            "run_date_of_a_run_at_2013_08_21_06_utc": rendered,
+            "max_active_runs": dag.max_active_runs,
+            "catchup": dag.catchup,
+            "heavy_imports": heavy,
+        }
+    )
+)
