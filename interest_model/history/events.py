@@ -1,0 +1,316 @@
+"""Raw lines -> accepted events, refused lines and counts that add up."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import reduce
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, Observation, SparkSession, Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType
+
+from interest_model import privacy
+from interest_model.config import Limits
+from interest_model.errors import DataError
+from interest_model.history.mapping import as_number, as_text, as_timestamp, lenient, local_date, select_mapped
+from interest_model.history.raw import OWN, Records, read_records
+from interest_model.on_executors import Batches, map_batches
+from interest_model.source import Input, Source
+from interest_model.tables import EVENTS, EVENTS_REJECTED
+
+# what was wrong, by rule, in the order in which rules are tried; the first that fails names the line
+REASONS = {
+    "broken_encoding": "bytes that do not decode in the mapping's encoding",
+    "wrong_columns": "number of columns differs from the header's, or no JSON object",
+    "missing_user": "no user id",
+    "missing_item": "no item id",
+    "long_id": "an id is longer than limits.id_length",
+    "bad_time": "event or arrival time fits none of the mapping's formats, or lies before 1970",
+    "future_time": "happened on a later day than it arrived",
+    "bad_type": "value, latitude, longitude or UTC offset is not a finite number",
+    "bad_place": "latitude beyond 90 or longitude beyond 180 degrees, one without the other, or UTC offset beyond 18 hours",
+    "value_range": "value outside the mapping's value_range",
+    "unknown_type": "no event type, or one the mapping gives no weight",
+    "user_day_limit": "more events of one user on one day than limits.events_per_user_day",
+}
+_TEXTS = ("value", "latitude", "longitude", "utc_offset_minutes", "place_id", "session_key", "text")
+_LINE = "file string, line bigint, raw binary, broken string, refused string, arrival_date date"
+_EVENT = "user_id string, item_id string, event_type string, event_ts timestamp, own_id string, " + ", ".join(
+    f"{name} string" for name in _TEXTS
+)
+LINE_SCHEMA = f"{_LINE}, {_EVENT}"
+_ID_COLUMNS = ("user_id", "item_id", "event_type", "event_ts", *_TEXTS)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines that a night may take, as mapped, and how many lines were read.
+
+    frame: LINE_SCHEMA; texts as in the log, trimmed, "" as null; arrival_date null where it cannot be told.
+    read: lines in the files by a count of its own. parsed, other_days: filled by the first action on `frame`.
+    """
+
+    frame: DataFrame
+    read: int
+    observation: Observation | None
+    after: date | None
+    run_date: date
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A night's lines, sorted: `events` and `rejected` as in tables.py; call `release` once both are written.
+
+    counts: read = accepted + rejected + duplicates + other_days; beside them "rejected <rule>".
+    """
+
+    events: DataFrame
+    rejected: DataFrame
+    counts: dict[str, int]
+    cached: DataFrame
+
+    def release(self) -> None:
+        self.cached.unpersist()
+
+
+def read_lines(spark: SparkSession, source: Source, raw_path: str, after: date | None, run_date: date) -> Lines:
+    """Lines that arrived in (after, run_date] (after None: up to run_date) or whose arrival cannot be told.
+
+    DataError: no such folder, no file at all, a file that cannot be read. ConfigError: an expression that cannot be used.
+    """
+    frames, read = [], 0
+    for number, reading in enumerate(source.inputs):
+        with lenient(spark):
+            groups = read_records(spark, reading, raw_path, after, run_date)
+        for records in groups:
+            frames.append(map_lines(records, source, reading, f"inputs[{number}]"))
+            read += records.read
+    if not frames:
+        return Lines(spark.createDataFrame([], LINE_SCHEMA), 0, None, after, run_date)
+    arrival = F.col("arrival_date")
+    other = F.coalesce(arrival > F.lit(run_date), F.lit(False))
+    if after is not None:
+        other = other | F.coalesce(arrival <= F.lit(after), F.lit(False))
+    observation = Observation()
+    frame = (
+        reduce(DataFrame.unionByName, frames)
+        .withColumn("other", other)
+        .observe(observation, F.count("*").alias("parsed"), F.count_if("other").alias("other_days"))
+        .where("not other")
+        .drop("other")
+    )
+    return Lines(frame, read, observation, after, run_date)
+
+
+def map_lines(records: Records, source: Source, reading: Input, key: str) -> DataFrame:
+    """LINE_SCHEMA from raw columns by the mapping; nothing is judged."""
+    mapped = _mapped(records.frame, source, reading, key)
+    broken = F.when(_undecodable(mapped, reading), "broken_encoding").otherwise(F.col("__broken"))
+    texts = ("user_id", "item_id", "event_type", "event_id", "event_ts", "arrival_ts", *_TEXTS)
+    frame = mapped.select(*OWN, "__refused", broken.alias("broken"), *[as_text(mapped, name) for name in texts])
+    whole = frame.select(
+        *OWN, "__refused", "broken", *[F.when(F.col("broken").isNull(), F.col(name)).alias(name) for name in texts]
+    )
+    happened = as_timestamp(F.col("event_ts"), reading, source)
+    arrived = as_timestamp(F.col("arrival_ts"), reading, source)
+    timed = whole.withColumns({"happened": happened, "arrived": arrived})
+    if reading.dated:
+        arrival_date = F.col("__day")
+    else:
+        arrival_date = local_date(F.col("arrived" if "arrival_ts" in reading.columns else "happened"), source)
+    return timed.select(
+        F.col("__file").alias("file"), F.col("__line").alias("line"), F.col("__raw").alias("raw"), "broken",
+        F.col("__refused").alias("refused"), arrival_date.alias("arrival_date"), "user_id", "item_id", "event_type",
+        F.col("happened").alias("event_ts"), F.col("event_id").alias("own_id"), *_TEXTS,
+    )  # fmt: skip
+
+
+def _mapped(frame: DataFrame, source: Source, reading: Input, key: str) -> DataFrame:
+    filters = {f"__filter_{rule}": text for rule, text in reading.filters.items()}
+    found = select_mapped(frame, OWN, reading.columns, source, f"{key}.columns")
+    if filters:  # analysed first, so that a mistake is named by its own key
+        select_mapped(frame, (), reading.filters, source, f"{key}.filters")
+        found = select_mapped(frame, OWN, reading.columns | filters, source, key)
+    if reading.event_type is not None:
+        found = found.withColumn("event_type", F.lit(reading.event_type))
+    held = [F.when(~F.coalesce(F.col(f"__filter_{rule}"), F.lit(False)), rule) for rule in reading.filters]
+    return found.withColumn("__refused", F.coalesce(*held, F.lit(None).cast("string")))
+
+
+def _undecodable(mapped: DataFrame, reading: Input) -> Column:
+    """Text files were looked at line by line; in Parquet and Delta a string may hold any bytes."""
+    if reading.format in ("csv", "json"):
+        return F.lit(False)
+    strings = [field.name for field in mapped.schema if isinstance(field.dataType, StringType) and field.name[0] != "_"]
+    return ~F.is_valid_utf8(F.concat_ws("", *strings)) if strings else F.lit(False)
+
+
+def judge(lines: DataFrame, source: Source, limits: Limits) -> DataFrame:
+    """Lines with `rule` (null: nothing wrong with the line alone) and the typed columns of an event."""
+    numbers = {f"{name}_number": as_number(F.col(name)) for name in ("value", "latitude", "longitude")}
+    offset = as_number(F.col("utc_offset_minutes"))
+    weights = {name: weight for name, weight in source.weights.items() if name != "*"}
+    table = F.create_map(*[F.lit(part) for pair in weights.items() for part in pair]) if weights else None
+    weight = F.coalesce(
+        F.try_element_at(table, F.col("event_type")) if table is not None else F.lit(None).cast("double"),
+        F.lit(source.weights.get("*")).cast("double"),
+    )
+    typed = lines.withColumns(
+        numbers | {"utc_offset": offset, "weight": weight, "event_date": local_date(F.col("event_ts"), source)}
+    )
+    checks = _checks(source, limits)
+    rule = F.coalesce(
+        F.col("broken"), *[F.when(F.coalesce(bad, F.lit(False)), name) for name, bad in checks.items()], F.col("refused")
+    )
+    ruled = typed.withColumn("rule", rule).drop("value", "latitude", "longitude", "utc_offset_minutes")
+    named = ruled.withColumnsRenamed({name: name.removesuffix("_number") for name in numbers})
+    return _flags(named.withColumn("utc_offset_minutes", F.col("utc_offset").cast("int")).drop("utc_offset"), source)
+
+
+def _checks(source: Source, limits: Limits) -> dict[str, Column]:
+    """Rule -> what makes a line break it (null: it does not), in the order of REASONS."""
+    value, latitude, longitude = F.col("value_number"), F.col("latitude_number"), F.col("longitude_number")
+    ids = [F.length(name) > limits.id_length for name in ("user_id", "item_id", "place_id", "session_key", "event_type")]
+    numbers = {name: f"{name}_number" for name in ("value", "latitude", "longitude")} | {"utc_offset_minutes": "utc_offset"}
+    not_numbers = [F.col(text).isNotNull() & F.col(number).isNull() for text, number in numbers.items()]
+    checks = {
+        "missing_user": F.col("user_id").isNull(),
+        "missing_item": F.col("item_id").isNull(),
+        "long_id": reduce(Column.__or__, [F.coalesce(one, F.lit(False)) for one in ids]),
+        "bad_time": F.col("event_ts").isNull() | F.col("arrival_date").isNull(),
+        "future_time": F.col("event_date") > F.col("arrival_date"),
+        "bad_type": reduce(Column.__or__, not_numbers),
+        "bad_place": (latitude.isNull() != longitude.isNull())
+        | F.coalesce(F.abs(latitude) > 90, F.lit(False))
+        | F.coalesce(F.abs(longitude) > 180, F.lit(False))
+        | F.coalesce(F.abs("utc_offset") > 18 * 60, F.lit(False)),
+    }
+    if source.value_range:
+        checks["value_range"] = ~value.between(*source.value_range)
+    return checks | {"unknown_type": F.col("event_type").isNull() | F.col("weight").isNull()}
+
+
+def _flags(frame: DataFrame, source: Source) -> DataFrame:
+    conditions = {"consumption": source.consumption, "positive": source.positive}
+    flagged = select_mapped(frame, tuple(frame.columns), conditions, source, "")
+    return flagged.withColumns({name: F.coalesce(F.col(name).cast("boolean"), F.lit(False)) for name in conditions})
+
+
+def accept(
+    lines: Lines, source: Source, limits: Limits, keys: privacy.Keys, known_events: DataFrame, known_rejected: DataFrame
+) -> Accepted:
+    """Sorts a night's lines into events, duplicates and refused lines, each line once.
+
+    known_events: events with arrival_date <= lines.after (none for None): their repeats are duplicates.
+    known_rejected: rows of events_rejected of earlier nights: a line whose arrival cannot be told is refused once.
+    DataError: the counts do not add up.
+    """
+    judged = pseudonymise(judge(_not_refused_before(lines.frame, known_rejected), source, limits), keys.user)
+    judged = judged.withColumn("event_id", _event_id()).persist()
+    fine = judged.where("rule is null")
+    if not any("event_id" in one.columns for one in source.inputs):
+        # ids made of the mapped columns hold the time: only the same day can hold the same event
+        days = [row[0] for row in fine.select("event_date").distinct().collect()]
+        known_events = known_events.where(F.col("event_date").isin(days))
+    marked = _mark_repeats(fine, known_events, limits.events_per_user_day)
+    done = marked.unionByName(judged.where("rule is not null")).persist()
+    by_rule = {row[0]: row[1] for row in done.groupBy("rule").count().collect()}
+    counts = _counts(lines, by_rule)
+    judged.unpersist()
+    refused = done.where("rule <> 'duplicate'")
+    return Accepted(
+        done.where("rule is null").select(*EVENTS.names), rejected_rows(refused, lines.run_date, keys.raw), counts, done
+    )
+
+
+def _not_refused_before(lines: DataFrame, known_rejected: DataFrame) -> DataFrame:
+    """Without the lines of unknown arrival that an earlier night has refused: every night sees them again."""
+    before = known_rejected.where("arrival_date is null").select("file", "line").alias("before")
+    same = "line.arrival_date is null and line.file = before.file and line.line = before.line"
+    return lines.alias("line").join(before, F.expr(same), "left_anti")
+
+
+def pseudonymise(frame: DataFrame, key: bytes) -> DataFrame:
+    """The frame with each user_id replaced by its pseudonym; the key travels in the closure, not in the plan."""
+
+    def pseudonyms(ids: pa.Array) -> pa.Array:
+        coded = ids.dictionary_encode()
+        names = [privacy.pseudonym(key, plain) for plain in coded.dictionary.to_pylist()]
+        return pa.array(names, pa.string()).take(coded.indices)
+
+    return _map_column(frame, "user_id", "user_id", pseudonyms)
+
+
+def _map_column(frame: DataFrame, name: str, new_name: str, function: Callable[[pa.Array], pa.Array]) -> DataFrame:
+    """The frame with the string column `new_name` = function(column `name`) in the place of `name`."""
+    index = frame.columns.index(name)
+    names = [new_name if one == name else one for one in frame.columns]
+    types = ["string" if one.name == name else one.dataType.simpleString() for one in frame.schema]
+
+    def replace(batches: Batches) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            columns = batch.columns
+            columns[index] = function(columns[index])
+            yield pa.RecordBatch.from_arrays(columns, names=names)
+
+    return map_batches(frame, replace, ", ".join(f"{one} {type}" for one, type in zip(names, types, strict=True)))
+
+
+def _event_id() -> Column:
+    """md5 of the log's own id, else of the mapped columns, each with its length before it so that none run together."""
+    parts = []
+    for name in _ID_COLUMNS:
+        text = F.unix_micros(name).cast("string") if name == "event_ts" else F.col(name).cast("string")
+        parts += [F.coalesce(F.length(text).cast("string"), F.lit("-")), F.coalesce(text, F.lit(""))]
+    return F.md5(F.coalesce(F.concat(F.lit("id:"), F.col("own_id")), F.concat_ws(":", *parts)))
+
+
+def _mark_repeats(fine: DataFrame, known_events: DataFrame, day_limit: int) -> DataFrame:
+    """`rule` set on repeats ("duplicate") and on whole user-days above the limit."""
+    order = Window.partitionBy("event_id").orderBy("arrival_date", "file", "line")
+    known_ids = known_events.select("event_id", F.lit(True).alias("known"))
+    user_day = ["user_id", "event_date"]
+    known_counts = known_events.groupBy(*user_day).agg(F.count("*").alias("known_on_day"))
+    repeat = (F.col("copy") > 1) | F.col("known").isNotNull()
+    on_day = F.count_if(~repeat).over(Window.partitionBy(*user_day)) + F.coalesce("known_on_day", F.lit(0))
+    return (
+        fine.withColumn("copy", F.row_number().over(order))
+        .join(known_ids, "event_id", "left")
+        .join(known_counts, user_day, "left")
+        .withColumn("on_day", on_day)
+        .withColumn("rule", F.when(repeat, "duplicate").when(F.col("on_day") > day_limit, "user_day_limit"))
+        .select(*fine.columns)
+    )
+
+
+def _counts(lines: Lines, by_rule: Mapping[str | None, int]) -> dict[str, int]:
+    seen = lines.observation.get if lines.observation else {"parsed": 0, "other_days": 0}
+    refused = {f"rejected {rule}": n for rule, n in sorted(by_rule.items(), key=str) if rule not in (None, "duplicate")}
+    accepted, duplicates, rejected = by_rule.get(None, 0), by_rule.get("duplicate", 0), sum(refused.values())
+    refused_before = seen["parsed"] - seen["other_days"] - accepted - duplicates - rejected
+    counts = {
+        "read": lines.read,
+        "accepted": accepted,
+        "rejected": rejected,
+        "duplicates": duplicates,
+        "other_days": seen["other_days"] + refused_before,
+    }
+    if lines.read != seen["parsed"] or refused_before < 0:
+        raise DataError(
+            f"events of {lines.run_date}: {lines.read} lines were read, {seen['parsed']} parsed, {counts} sorted",
+            "the raw files changed while they were read: run the night again",
+        )
+    return counts | refused
+
+
+def rejected_rows(refused: DataFrame, run_date: date, key: bytes) -> DataFrame:
+    """Rows of events_rejected from (file, line, rule, arrival_date, raw): the raw line as a Fernet token."""
+    reasons = F.create_map(*[F.lit(part) for pair in REASONS.items() for part in pair])
+    reason = F.coalesce(F.try_element_at(reasons, F.col("rule")), F.lit("refused by the mapping's filter of that name"))
+    rows = refused.select(F.lit(run_date).alias("run_date"), "file", "line", "rule", reason.alias("reason"), "arrival_date", "raw")
+
+    def tokens(raw: pa.Array) -> pa.Array:
+        return pa.array([privacy.encrypt(key, line or b"") for line in raw.to_pylist()], pa.string())
+
+    return _map_column(rows, "raw", "raw_encrypted", tokens).select(*EVENTS_REJECTED.names)

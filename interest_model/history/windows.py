@@ -1,0 +1,98 @@
+"""Windows: a user's events of one day, week or month as aligned, padded arrays."""
+
+import datetime
+from collections.abc import Iterable
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from interest_model.config import Windows
+
+_ARRAYS = {
+    "item_ids": "item_id",
+    "event_types": "event_type",
+    "event_ts": "event_ts",
+    "weights": "weight",
+    "latitudes": "latitude",
+    "longitudes": "longitude",
+    "place_ids": "place_id",
+}
+_KEPT = ("event_ts", "event_id", "item_id", "event_type", "weight", "latitude", "longitude", "place_id")  # two order it
+_KEY = ("user_id", "window_kind", "window_start")
+
+
+def build_windows(events: DataFrame, settings: Windows, only: DataFrame | None = None) -> DataFrame:
+    """One row per user and day / week / month with events, as table windows.
+
+    only: frame of (user_id, window_kind, window_start); other windows are left out. A window is right where all
+    events of its days are given (`window_input_days`). Arrays have length context_length: the latest events, oldest
+    first by (event_ts, event_id), then nulls.
+    """
+    # one shuffle by user, before each event is put into its windows: all that follows stays within a user
+    placed = events.repartition("user_id").select("user_id", "arrival_date", *_KEPT, _windows_of(settings))
+    keyed = placed.select("*", "window.*").drop("window")
+    if only is not None:
+        keyed = keyed.join(only.select(*_KEY), list(_KEY), "left_semi")
+    collected = keyed.groupBy(*_KEY).agg(
+        F.sort_array(F.collect_list(F.struct(*_KEPT))).alias("rows"),
+        F.max("arrival_date").alias("last_arrival_date"),
+    )
+    return _padded(collected, settings.context_length)
+
+
+def first_day(kind: str, day: datetime.date) -> datetime.date:
+    """First day of the day, week (Monday) or month window that holds `day`."""
+    if kind == "week":
+        return day - datetime.timedelta(days=day.weekday())
+    return day.replace(day=1) if kind == "month" else day
+
+
+def end_day(kind: str, start: datetime.date) -> datetime.date:
+    """First day after the window that starts on `start`."""
+    if kind == "month":
+        return (start + datetime.timedelta(days=31)).replace(day=1)
+    return start + datetime.timedelta(days=7 if kind == "week" else 1)
+
+
+def touched_windows(event_days: Iterable[datetime.date], settings: Windows) -> set[tuple[str, datetime.date]]:
+    """(kind, first day) of the windows that hold `event_days`: what to rewrite when events of these days arrive."""
+    return {(kind, first_day(kind, day)) for day in event_days for kind in settings.kinds}
+
+
+def window_input_days(windows: Iterable[tuple[str, datetime.date]]) -> set[datetime.date]:
+    """Days of whose events all must be read to build the windows given as (kind, first day)."""
+    days = set()
+    for kind, start in windows:
+        length = (end_day(kind, start) - start).days
+        days.update(start + datetime.timedelta(days=step) for step in range(length))
+    return days
+
+
+def _windows_of(settings: Windows) -> Column:
+    day = F.col("event_date")
+    starts = {"day": day, "week": F.trunc(day, "week"), "month": F.trunc(day, "month")}
+    windows = [
+        F.struct(F.lit(kind).alias("window_kind"), starts[kind].alias("window_start")) for kind in settings.kinds
+    ]
+    return F.explode(F.array(*windows)).alias("window")
+
+
+def _padded(collected: DataFrame, length: int) -> DataFrame:
+    """Table windows from one row per window with `rows`, all its events in order."""
+    n_events, start = F.size("rows"), F.col("window_start")
+    n_free = F.greatest(length - n_events, F.lit(0))
+    ends = F.when(F.col("window_kind") == "day", F.date_add(start, 1))
+    ends = ends.when(F.col("window_kind") == "week", F.date_add(start, 7)).otherwise(F.add_months(start, 1))
+    latest = F.when(n_events > length, F.slice("rows", -length, length)).otherwise(F.col("rows"))
+    # null rows are put at the end once, instead of nulls in each array: a null row's fields are null
+    nothing = F.array_repeat(F.get("rows", F.lit(-1)), n_free)
+    filled = collected.withColumn("n_events", n_events).withColumn("rows", F.concat(latest, nothing))
+    mask = F.concat(F.array_repeat(F.lit(True), length - n_free), F.array_repeat(F.lit(False), n_free))
+    return filled.select(
+        *_KEY,
+        ends.alias("window_end"),
+        "n_events",
+        "last_arrival_date",
+        mask.alias("mask"),
+        *[F.col("rows")[field].alias(name) for name, field in _ARRAYS.items()],
+    )
