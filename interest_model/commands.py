@@ -6,6 +6,8 @@ from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 
+from pyspark.sql import SparkSession
+
 from interest_model.errors import InterestModelError, UsageError
 from interest_model.flow import JOBS
 from interest_model.job import Night, describe_steps, open_night
@@ -29,7 +31,7 @@ __all__ = ["backfill", "compare", "export", "replay", "run", "sample", "show", "
 
 def run(options: argparse.Namespace) -> None:
     """Each night of the range, ended by the first failure; then the first lists and where the tables are."""
-    nights = list(_each_night(options))
+    nights = list(each_night(options))
     if nights:
         print_first_lists(nights[-1])
 
@@ -38,7 +40,7 @@ def replay(options: argparse.Namespace) -> None:
     """As run, with the metrics of each night and, at the end, of all nights together."""
     days = []
     night = None
-    for night in _each_night(options):
+    for night in each_night(options):
         print_nightly_metrics(night)
         days.append(night.run_date)
     if night is not None:
@@ -86,9 +88,9 @@ def sample(options: argparse.Namespace) -> None:
     print(f"next: {command} --warehouse warehouse")
 
 
-def _each_night(options: argparse.Namespace) -> Iterator[Night]:
-    """Runs the nights of the range one by one and hands each out when it is done."""
-    night = open_night(options, options.run_date)
+def each_night(options: argparse.Namespace, spark: SparkSession | None = None) -> Iterator[Night]:
+    """Runs the nights of the range one by one and hands each out when it is done; in `spark` where it is given."""
+    night = open_night(options, options.run_date, spark)
     with closing(tracker_of(night)) as tracker:
         for run_date in _days(options):
             night = night.another(run_date)

@@ -89,14 +89,14 @@ def compare(options: argparse.Namespace) -> None:
     ]
     differing = 0
     for name in names:
-        count, text = _compare_table(left, right, name, options)
+        count, text = compare_table(left, right, name, options)
         differing += count
         print(text)
     if differing:
         raise CheckError(f"{differing} rows differ")
 
 
-def _compare_table(left: Storage, right: Storage, name: str, options: argparse.Namespace) -> tuple[int, str]:
+def compare_table(left: Storage, right: Storage, name: str, options: argparse.Namespace) -> tuple[int, str]:
     table = BY_NAME[name]
     a, b = left.read(name), right.read(name)
     if options.start is not None and table.kind == "issued":

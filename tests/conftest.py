@@ -1,6 +1,7 @@
 """Shared fixtures. One Spark session for the whole run, made only when a test asks for it."""
 
 import os
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,44 @@ def real_logs() -> Path:
     if not folder:
         pytest.skip("INTEREST_DATA_DIR is not set: it names the folder of the real logs")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def fixed_keys():
+    """The same secrets for every warehouse of the run, so that they can be compared."""
+    keys = {"INTEREST_USER_KEY": "k" * 32, "INTEREST_RAW_KEY": "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4="}
+    before = {name: os.environ.get(name) for name in keys}
+    os.environ.update(keys)
+    yield keys
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@pytest.fixture(scope="session")
+def sample_log(tmp_path_factory) -> Path:
+    """A small planted shop: nine days of day files from 2026-01-01."""
+    from interest_model.sample import write_log
+
+    folder = tmp_path_factory.mktemp("sample")
+    write_log(folder, "shop", users=80, days=9, seed=1, first_day=date(2026, 1, 1))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_nights(spark, fixed_keys):
+    """A function that runs nights of the shop preset in the shared session and returns the last one."""
+    from interest_model.commands import each_night
+    from tests.nights import options
+
+    def run(raw: Path, warehouse: Path, first: date, last: date | None = None, **more):
+        return list(each_night(options(raw, warehouse, first, last, **more), spark))[-1]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def night_warehouse(run_nights, sample_log, tmp_path_factory) -> Path:
+    """Tables of the last two nights of the sample, so that the second has lists to judge."""
+    warehouse = tmp_path_factory.mktemp("night") / "warehouse"
+    run_nights(sample_log, warehouse, date(2026, 1, 8), date(2026, 1, 9))
+    return warehouse

@@ -1,0 +1,116 @@
+"""Tables keep their contracts, days are replaced whole, and nothing wrong gets in."""
+
+from datetime import date
+
+import pytest
+
+from interest_model.errors import ContractError, MissingTableError
+from interest_model.storage import Storage, compare_frames, fit_contract
+from interest_model.tables import BY_NAME
+
+pytestmark = pytest.mark.spark
+DAY, NEXT = date(2026, 1, 5), date(2026, 1, 6)
+NAME = "fallback_recommendations"
+
+
+@pytest.fixture
+def storage(spark, tmp_path):
+    return Storage(spark, str(tmp_path / "warehouse"), {"code": "test"})
+
+
+def ranks(spark, day, n, segment="all"):
+    return spark.sql(
+        f"select date'{day}' run_date, '{segment}' segment, cast(id + 1 as int) rank, string(id) item_id, "
+        f"1.0d / (id + 1) score, 'popular' reason, 'm1' model_version from range({n})"
+    )
+
+
+def test_a_day_is_replaced_whole_and_other_days_stay(spark, storage):
+    storage.replace_days(NAME, ranks(spark, DAY, 5), [DAY])
+    storage.replace_days(NAME, ranks(spark, NEXT, 4), [NEXT])
+    assert storage.replace_days(NAME, ranks(spark, DAY, 2), [DAY]) == 2
+    counts = {row["run_date"]: row["count"] for row in storage.read(NAME).groupBy("run_date").count().collect()}
+    assert counts == {DAY: 2, NEXT: 4}
+
+
+def test_an_empty_day_empties_the_day(spark, storage):
+    storage.replace_days(NAME, ranks(spark, DAY, 5), [DAY])
+    assert storage.replace_days(NAME, ranks(spark, DAY, 0), [DAY]) == 0
+    assert storage.read(NAME).count() == 0
+    with pytest.raises(MissingTableError, match=f"no rows for run_date {DAY}"):
+        storage.read_day(NAME, DAY)
+
+
+def test_one_job_reads_one_version_even_where_another_writes_meanwhile(spark, storage):
+    storage.replace_days(NAME, ranks(spark, DAY, 5), [DAY])
+    reader = Storage(spark, storage.root)
+    assert reader.read(NAME).count() == 5
+    storage.replace_days(NAME, ranks(spark, NEXT, 4), [NEXT])
+    assert reader.read(NAME).count() == 5
+    assert Storage(spark, storage.root).read(NAME).count() == 9
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda frame: frame.drop("score"), "missing columns \\['score'\\]"),
+        (lambda frame: frame.withColumn("more", frame["rank"]), "extra columns \\['more'\\]"),
+        (lambda frame: frame.withColumn("rank", frame["rank"].cast("long")), "rank is bigint, not int"),
+        (lambda frame: frame.union(frame), "appears 2 times"),
+        (lambda frame: frame.withColumn("rank", frame["rank"] - 1), "against 'rank >= 1'\": 1"),
+        (lambda frame: frame.replace("0", None, subset=["item_id"]), "null item_id': 1"),
+        (lambda frame: frame.withColumn("run_date", frame["run_date"] + 1), "outside run_date in"),
+    ],
+)
+def test_what_breaks_the_contract_is_refused_and_nothing_is_written(spark, storage, change, message):
+    storage.replace_days(NAME, ranks(spark, DAY, 5), [DAY])
+    before = storage.version(NAME)
+    with pytest.raises(ContractError, match=message):
+        storage.replace_days(NAME, change(ranks(spark, DAY, 3)), [DAY])
+    assert Storage(spark, storage.root).version(NAME) == before
+
+
+def test_columns_come_in_contract_order_whatever_order_the_frame_has(spark):
+    frame = ranks(spark, DAY, 1)
+    shuffled = frame.select(*reversed(frame.columns))
+    assert tuple(fit_contract(BY_NAME[NAME], shuffled).columns) == BY_NAME[NAME].names
+
+
+def test_insert_missing_adds_new_keys_once_and_never_changes_old_rows(spark, storage):
+    old = spark.sql("select 'a' text_hash, 'e' encoder, string(null) error, array(float(1)) embedding")
+    more = spark.sql(
+        "select t text_hash, 'e' encoder, string(null) error, array(float(2)) embedding from values 'a', 'b' as v(t)"
+    )
+    assert storage.insert_missing("text_embeddings", old) == 1
+    assert storage.insert_missing("text_embeddings", more) == 1
+    assert storage.insert_missing("text_embeddings", more) == 0
+    kept = {row["text_hash"]: row["embedding"] for row in storage.read("text_embeddings").collect()}
+    assert kept == {"a": [1.0], "b": [2.0]}
+
+
+def test_the_log_of_a_table_names_no_user(spark, storage, tmp_path):
+    lists = spark.sql(
+        f"select date'{DAY}' run_date, 'secretpseudonym' user_id, 1 rank, 'i' item_id, 1.0d score, 'o' origin, "
+        "'r' reason, 'm' model_version"
+    )
+    storage.replace_days("daily_recommendations", lists, [DAY])
+    logs = list((tmp_path / "warehouse" / "daily_recommendations" / "_delta_log").glob("*"))
+    assert logs and all(b"secretpseudonym" not in one.read_bytes() for one in logs if one.is_file())
+
+
+def test_compare_finds_each_kind_of_difference_and_forgives_rounding(spark):
+    table = BY_NAME[NAME]
+    left = ranks(spark, DAY, 4)
+    close = left.withColumn("score", left["score"] * 1.000001)
+    assert compare_frames(table, left, close).count() == 0
+    other = ranks(spark, DAY, 5).where("rank != 1").selectExpr(
+        "run_date", "segment", "rank", "if(rank = 2, 'x', item_id) item_id", "if(rank = 3, score * 1.01, score) score",
+        "reason", "model_version",
+    )  # fmt: skip
+    found = {row["rank"]: (row["side"], row["differs"]) for row in compare_frames(table, left, other).collect()}
+    assert found == {
+        1: ("left only", []),
+        2: ("both", ["item_id"]),
+        3: ("both", ["score"]),
+        5: ("right only", []),
+    }
