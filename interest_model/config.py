@@ -75,14 +75,21 @@ class Ranker:
 
     seed: int
     history_length: int
+    seen_length: int
     popularity_half_lives_days: tuple[float, ...]
     query_half_life_days: float
+    own_half_life_days: float
     transition_reach: int
+    transition_shrinkage: float
     neighbours: int
     ease_max_items: int
     ease_l2: float
+    pool_items: int
+    content_dimensions: int
     tuning_days: int
     tuning_users: int
+    weights_shrinkage: float
+    prior_weights: dict[str, float]
 
 
 @dataclasses.dataclass(frozen=True)

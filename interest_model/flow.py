@@ -17,7 +17,7 @@ class Step:
 
 STEPS = (
     Step("events", ("raw", "events"), ("events", "events_rejected")),
-    Step("items", ("raw", "items"), ("items",)),
+    Step("items", ("raw", "items"), ("items", "events_rejected")),
     Step("sessions", ("events",), ("sessions",)),
     Step("windows", ("events",), ("windows",)),
     Step("item_embeddings", ("items", "text_embeddings"), ("text_embeddings", "item_embeddings")),

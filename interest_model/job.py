@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from interest_model.claim import Claim, default_owner
 from interest_model.config import Settings, load_settings
@@ -107,6 +108,10 @@ class Night:
         """The same frame; its rows are counted as what the step read of table `name`."""
         self.step.read[name] = self.step.read.get(name, 0) + frame.count()
         return frame
+
+    def issued(self, frame: DataFrame) -> DataFrame:
+        """The frame with the night's run_date and model version on every row."""
+        return frame.withColumns({"run_date": F.lit(self.run_date), "model_version": F.lit(self.model_version)})
 
     def replace_days(self, name: str, frame: DataFrame, days: Iterable[date] | None = None) -> int:
         """Writes the table's rows of the given days (default: the run_date) and notes how many."""

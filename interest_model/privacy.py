@@ -105,4 +105,6 @@ def decrypt(key: bytes, token: str) -> bytes:
     try:
         return Fernet(key).decrypt(token.encode("ascii"))
     except (InvalidToken, UnicodeEncodeError) as error:
-        raise DataError("a refused line cannot be decrypted with this key", f"use the {RAW_KEY} of its night") from error
+        raise DataError(
+            "a refused line cannot be decrypted with this key", f"use the {RAW_KEY} of its night"
+        ) from error

@@ -112,7 +112,9 @@ class Input(Reading):
         _check_names("columns", self.columns, EVENT_COLUMNS, required=("user_id", "item_id", "event_ts"))
         _check_names("item_columns", self.item_columns, ITEM_COLUMNS[1:])
         if ("event_type" in self.columns) == (self.event_type is not None):
-            raise ValueError("give the event type once: 'event_type' (a constant) or columns.event_type (an expression)")
+            raise ValueError(
+                "give the event type once: 'event_type' (a constant) or columns.event_type (an expression)"
+            )
         if "arrival_ts" in self.columns and self.dated:
             raise ValueError("arrival is given twice: by columns.arrival_ts and by {date} in 'files'")
         if ("latitude" in self.columns) != ("longitude" in self.columns):

@@ -235,7 +235,8 @@ def _differs(table: Table, name: str, tolerance: float):
     if table.column(name).type in ("array<float>", "array<double>"):
         close = F.forall(
             F.arrays_zip(a.alias("x"), b.alias("y")),
-            lambda pair: F.abs(pair["x"] - pair["y"]) <= tolerance * F.greatest(F.lit(1.0), F.abs(pair["x"])),
+            lambda pair: pair["x"].eqNullSafe(pair["y"])
+            | (F.abs(pair["x"] - pair["y"]) <= tolerance * F.greatest(F.lit(1.0), F.abs(pair["x"]))),
         )
         equal = (a.isNull() & b.isNull()) | ((F.size(a) == F.size(b)) & close)
     elif table.column(name).type == "double":

@@ -17,7 +17,7 @@ def run(night: Night) -> None:
     days = days_of(taken.events) | days_of(events.where(tonight))
     others = events.where(~tonight).where(events["event_date"].isin(days))
     night.replace_days("events", others.unionByName(taken.events), days)
-    night.replace_days("events_rejected", taken.rejected)
+    night.replace("events_rejected", taken.rejected, f"run_date = DATE'{night.run_date}' and rule not like 'item%'")
     taken.release()
 
 

@@ -1,4 +1,4 @@
-"""item_embeddings (and text_embeddings): vectors of the items that are new or changed tonight, each text encoded once."""
+"""item_embeddings (and text_embeddings): vectors of items new or changed tonight, each text encoded once."""
 
 from interest_model.encoding.item_embeddings import item_embeddings
 from interest_model.encoding.model_files import encoder_version

@@ -1,5 +1,7 @@
 """sessions: those of the days that tonight's arrivals touch, built again from all events known now."""
 
+from pyspark.sql import functions as F
+
 from interest_model.history.arrivals import arrived_between, days_of
 from interest_model.history.sessions import build_sessions, session_input_days, touched_session_days
 from interest_model.job import Night, main
@@ -8,10 +10,11 @@ from interest_model.job import Night, main
 def run(night: Night) -> None:
     settings = night.settings.sessions
     events, before = night.read("events"), night.read("sessions")
-    touched = touched_session_days(days_of(events.where(arrived_between(night.after, night.run_date))), settings)
-    # a rerun may find fewer events than the first run did: the days of sessions they made are touched too
-    rerun = arrived_between(night.after, night.run_date, "last_arrival_date")
-    days = touched | days_of(before.where(rerun), "session_date")
+    touched = days_of(events.where(arrived_between(night.after, night.run_date)))
+    # a rerun may find fewer events than the first run did: the days of the sessions they made are touched too
+    rerun = before.where(arrived_between(night.after, night.run_date, "last_arrival_date"))
+    touched |= days_of(rerun, "session_date") | days_of(rerun.select(F.to_date("end_ts").alias("end_date")), "end_date")
+    days = touched_session_days(touched, settings)
     needed = events.where(events["event_date"].isin(session_input_days(days, settings)))
     sessions = build_sessions(night.counted("events", needed), settings)
     night.replace_days("sessions", sessions.where(sessions["session_date"].isin(days)), days)

@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from interest_model.config import Encoder
 from interest_model.encoding.model_files import encoder_version, model_folder, weight_files
+from interest_model.encoding.onednn import use_onednn
 
 _LOADED: dict[tuple, "TextEncoder"] = {}
 _MAX_ERROR_LENGTH = 300
@@ -69,6 +70,8 @@ class TextEncoder:
         transformers_logging.disable_progress_bar()
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._model = _load_model(folder, _dtype(settings.precision, self.device)).to(self.device)
+        if self.device.type == "cpu":
+            self._model = use_onednn(self._model)
         pads = (self._tokenizer.pad_token_id, self._tokenizer.eos_token_id, 0)  # masked, so any will do
         self._pad = next(one for one in pads if one is not None)
         positions = getattr(self._model.config, "max_position_embeddings", None) or settings.max_tokens
@@ -163,7 +166,7 @@ class TextEncoder:
 
 
 def _halves(batch: list[int]) -> list[list[int]]:
-    """What to try again after a failure: both halves, the first one last (it is popped first); nothing of a single text."""
+    """What to try again after a failure: both halves, to be popped from the end; nothing of a single text."""
     middle = len(batch) // 2
     return [batch[middle:], batch[:middle]] if middle else []
 

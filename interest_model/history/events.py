@@ -13,7 +13,16 @@ from pyspark.sql.types import StringType
 from interest_model import privacy
 from interest_model.config import Limits
 from interest_model.errors import DataError
-from interest_model.history.mapping import as_number, as_text, as_timestamp, lenient, local_date, select_mapped
+from interest_model.history.mapping import (
+    ITEM_CONTENT,
+    as_number,
+    as_text,
+    as_timestamp,
+    content_columns,
+    lenient,
+    local_date,
+    select_mapped,
+)
 from interest_model.history.raw import OWN, Records, read_records
 from interest_model.on_executors import Batches, map_batches
 from interest_model.source import Input, Source
@@ -29,7 +38,7 @@ REASONS = {
     "bad_time": "event or arrival time fits none of the mapping's formats, or lies before 1970",
     "future_time": "happened on a later day than it arrived",
     "bad_type": "value, latitude, longitude or UTC offset is not a finite number",
-    "bad_place": "latitude beyond 90 or longitude beyond 180 degrees, one without the other, or UTC offset beyond 18 hours",
+    "bad_place": "latitude beyond 90 or longitude beyond 180 degrees, one alone, or UTC offset beyond 18 hours",
     "value_range": "value outside the mapping's value_range",
     "unknown_type": "no event type, or one the mapping gives no weight",
     "user_day_limit": "more events of one user on one day than limits.events_per_user_day",
@@ -77,7 +86,7 @@ class Accepted:
 def read_lines(spark: SparkSession, source: Source, raw_path: str, after: date | None, run_date: date) -> Lines:
     """Lines that arrived in (after, run_date] (after None: up to run_date) or whose arrival cannot be told.
 
-    DataError: no such folder, no file at all, a file that cannot be read. ConfigError: an expression that cannot be used.
+    DataError: no such folder, no file at all, an unreadable file. ConfigError: an expression that cannot be used.
     """
     frames, read = [], 0
     for number, reading in enumerate(source.inputs):
@@ -103,18 +112,20 @@ def read_lines(spark: SparkSession, source: Source, raw_path: str, after: date |
     return Lines(frame, read, observation, after, run_date)
 
 
-def map_lines(records: Records, source: Source, reading: Input, key: str) -> DataFrame:
-    """LINE_SCHEMA from raw columns by the mapping; nothing is judged."""
-    mapped = _mapped(records.frame, source, reading, key)
+def map_lines(records: Records, source: Source, reading: Input, key: str, with_items: bool = False) -> DataFrame:
+    """LINE_SCHEMA from raw columns by the mapping; nothing is judged.
+
+    with_items: beside it the columns of an item, named item_<column>, from the mapping's item_columns.
+    """
+    mapped = _mapped(records.frame, source, reading, key, with_items)
+    items = content_columns(mapped, reading, source, prefix="item_") if with_items else []
+    item_names = [f"item_{name}" for name in ITEM_CONTENT] if with_items else []
     broken = F.when(_undecodable(mapped, reading), "broken_encoding").otherwise(F.col("__broken"))
-    texts = ("user_id", "item_id", "event_type", "event_id", "event_ts", "arrival_ts", *_TEXTS)
-    frame = mapped.select(*OWN, "__refused", broken.alias("broken"), *[as_text(mapped, name) for name in texts])
-    whole = frame.select(
-        *OWN, "__refused", "broken", *[F.when(F.col("broken").isNull(), F.col(name)).alias(name) for name in texts]
-    )
-    happened = as_timestamp(F.col("event_ts"), reading, source)
-    arrived = as_timestamp(F.col("arrival_ts"), reading, source)
-    timed = whole.withColumns({"happened": happened, "arrived": arrived})
+    names = ("user_id", "item_id", "event_type", "event_id", "event_ts", "arrival_ts", *_TEXTS)
+    texts = mapped.select(*OWN, "__refused", broken.alias("broken"), *[as_text(mapped, name) for name in names], *items)
+    whole = [F.when(F.col("broken").isNull(), F.col(name)).alias(name) for name in (*names, *item_names)]
+    happened, arrived = (as_timestamp(F.col(name), reading, source) for name in ("event_ts", "arrival_ts"))
+    timed = texts.select(*OWN, "__refused", "broken", *whole).withColumns({"happened": happened, "arrived": arrived})
     if reading.dated:
         arrival_date = F.col("__day")
     else:
@@ -122,16 +133,21 @@ def map_lines(records: Records, source: Source, reading: Input, key: str) -> Dat
     return timed.select(
         F.col("__file").alias("file"), F.col("__line").alias("line"), F.col("__raw").alias("raw"), "broken",
         F.col("__refused").alias("refused"), arrival_date.alias("arrival_date"), "user_id", "item_id", "event_type",
-        F.col("happened").alias("event_ts"), F.col("event_id").alias("own_id"), *_TEXTS,
+        F.col("happened").alias("event_ts"), F.col("event_id").alias("own_id"), *_TEXTS, *item_names,
     )  # fmt: skip
 
 
-def _mapped(frame: DataFrame, source: Source, reading: Input, key: str) -> DataFrame:
-    filters = {f"__filter_{rule}": text for rule, text in reading.filters.items()}
-    found = select_mapped(frame, OWN, reading.columns, source, f"{key}.columns")
-    if filters:  # analysed first, so that a mistake is named by its own key
-        select_mapped(frame, (), reading.filters, source, f"{key}.filters")
-        found = select_mapped(frame, OWN, reading.columns | filters, source, key)
+def _mapped(frame: DataFrame, source: Source, reading: Input, key: str, with_items: bool) -> DataFrame:
+    """The mapping's expressions, each of its own type, and __refused: the first filter that does not hold."""
+    groups = {"columns": ("", reading.columns), "filters": ("__filter_", reading.filters)}
+    if with_items:
+        groups["item_columns"] = ("item_", reading.item_columns)
+    expressions: dict[str, str] = {}
+    for group, (prefix, texts) in groups.items():
+        if texts:  # analysed on its own first, so that a mistake is named by its own key
+            select_mapped(frame, (), texts, source, f"{key}.{group}")
+        expressions |= {prefix + name: text for name, text in texts.items()}
+    found = select_mapped(frame, OWN, expressions, source, key)
     if reading.event_type is not None:
         found = found.withColumn("event_type", F.lit(reading.event_type))
     held = [F.when(~F.coalesce(F.col(f"__filter_{rule}"), F.lit(False)), rule) for rule in reading.filters]
@@ -146,8 +162,13 @@ def _undecodable(mapped: DataFrame, reading: Input) -> Column:
     return ~F.is_valid_utf8(F.concat_ws("", *strings)) if strings else F.lit(False)
 
 
+def with_long_user(lines: DataFrame, limits: Limits) -> DataFrame:
+    """Lines with `long_user`: the log's own user id is too long. Asked before pseudonyms take its place."""
+    return lines.withColumn("long_user", F.coalesce(F.length("user_id") > limits.id_length, F.lit(False)))
+
+
 def judge(lines: DataFrame, source: Source, limits: Limits) -> DataFrame:
-    """Lines with `rule` (null: nothing wrong with the line alone) and the typed columns of an event."""
+    """Lines (with `long_user`) -> with `rule` (null: the line alone is fine) and the typed columns of an event."""
     numbers = {f"{name}_number": as_number(F.col(name)) for name in ("value", "latitude", "longitude")}
     offset = as_number(F.col("utc_offset_minutes"))
     weights = {name: weight for name, weight in source.weights.items() if name != "*"}
@@ -161,9 +182,11 @@ def judge(lines: DataFrame, source: Source, limits: Limits) -> DataFrame:
     )
     checks = _checks(source, limits)
     rule = F.coalesce(
-        F.col("broken"), *[F.when(F.coalesce(bad, F.lit(False)), name) for name, bad in checks.items()], F.col("refused")
+        F.col("broken"),
+        *[F.when(F.coalesce(bad, F.lit(False)), name) for name, bad in checks.items()],
+        F.col("refused"),
     )
-    ruled = typed.withColumn("rule", rule).drop("value", "latitude", "longitude", "utc_offset_minutes")
+    ruled = typed.withColumn("rule", rule).drop("value", "latitude", "longitude", "utc_offset_minutes", "long_user")
     named = ruled.withColumnsRenamed({name: name.removesuffix("_number") for name in numbers})
     return _flags(named.withColumn("utc_offset_minutes", F.col("utc_offset").cast("int")).drop("utc_offset"), source)
 
@@ -171,13 +194,15 @@ def judge(lines: DataFrame, source: Source, limits: Limits) -> DataFrame:
 def _checks(source: Source, limits: Limits) -> dict[str, Column]:
     """Rule -> what makes a line break it (null: it does not), in the order of REASONS."""
     value, latitude, longitude = F.col("value_number"), F.col("latitude_number"), F.col("longitude_number")
-    ids = [F.length(name) > limits.id_length for name in ("user_id", "item_id", "place_id", "session_key", "event_type")]
-    numbers = {name: f"{name}_number" for name in ("value", "latitude", "longitude")} | {"utc_offset_minutes": "utc_offset"}
+    ids = [F.length(name) > limits.id_length for name in ("item_id", "place_id", "session_key", "event_type")]
+    numbers = {name: f"{name}_number" for name in ("value", "latitude", "longitude")} | {
+        "utc_offset_minutes": "utc_offset"
+    }
     not_numbers = [F.col(text).isNotNull() & F.col(number).isNull() for text, number in numbers.items()]
     checks = {
         "missing_user": F.col("user_id").isNull(),
         "missing_item": F.col("item_id").isNull(),
-        "long_id": reduce(Column.__or__, [F.coalesce(one, F.lit(False)) for one in ids]),
+        "long_id": reduce(Column.__or__, [F.coalesce(one, F.lit(False)) for one in ids], F.col("long_user")),
         "bad_time": F.col("event_ts").isNull() | F.col("arrival_date").isNull(),
         "future_time": F.col("event_date") > F.col("arrival_date"),
         "bad_type": reduce(Column.__or__, not_numbers),
@@ -206,8 +231,8 @@ def accept(
     known_rejected: rows of events_rejected of earlier nights: a line whose arrival cannot be told is refused once.
     DataError: the counts do not add up.
     """
-    judged = pseudonymise(judge(_not_refused_before(lines.frame, known_rejected), source, limits), keys.user)
-    judged = judged.withColumn("event_id", _event_id()).persist()
+    fresh = with_long_user(_not_refused_before(lines.frame, known_rejected), limits)
+    judged = judge(pseudonymise(fresh, keys.user), source, limits).withColumn("event_id", _event_id()).persist()
     fine = judged.where("rule is null")
     if not any("event_id" in one.columns for one in source.inputs):
         # ids made of the mapped columns hold the time: only the same day can hold the same event
@@ -308,7 +333,9 @@ def rejected_rows(refused: DataFrame, run_date: date, key: bytes) -> DataFrame:
     """Rows of events_rejected from (file, line, rule, arrival_date, raw): the raw line as a Fernet token."""
     reasons = F.create_map(*[F.lit(part) for pair in REASONS.items() for part in pair])
     reason = F.coalesce(F.try_element_at(reasons, F.col("rule")), F.lit("refused by the mapping's filter of that name"))
-    rows = refused.select(F.lit(run_date).alias("run_date"), "file", "line", "rule", reason.alias("reason"), "arrival_date", "raw")
+    rows = refused.select(
+        F.lit(run_date).alias("run_date"), "file", "line", "rule", reason.alias("reason"), "arrival_date", "raw"
+    )
 
     def tokens(raw: pa.Array) -> pa.Array:
         return pa.array([privacy.encrypt(key, line or b"") for line in raw.to_pylist()], pa.string())

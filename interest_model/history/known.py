@@ -28,7 +28,7 @@ def windows_known(windows: DataFrame, events: DataFrame, run_date: datetime.date
 
 
 def items_known(items: DataFrame, run_date: datetime.date) -> DataFrame:
-    """One row per item: its latest row of table items with known_date <= run_date."""
+    """One row per item: its latest row of table items (or item_embeddings) with known_date <= run_date."""
     newest = Window.partitionBy("item_id").orderBy(F.desc("known_date"))
     known = items.where(F.col("known_date") <= F.lit(run_date)).withColumn("_place", F.row_number().over(newest))
     return known.where("_place = 1").drop("_place")

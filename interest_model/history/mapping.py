@@ -4,22 +4,26 @@ Expressions of a mapping are analysed with Spark's ANSI mode off: what fails on 
 refused by a rule), where in ANSI mode one bad line would stop the night.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType, StringType, TimestampType
+from pyspark.sql.types import ArrayType, DataType, StringType, TimestampType
 
 from interest_model.errors import ConfigError
 from interest_model.source import Reading, Source, states_zone
+from interest_model.tables import ITEMS
 
 _LENIENT = {
     "spark.sql.ansi.enabled": "false",
     "spark.sql.legacy.javaCharsets": "true",  # any charset Java knows
     "spark.sql.legacy.codingErrorAction": "true",  # bytes that do not decode become U+FFFD, which the reader looks for
 }
+# the columns of `items` after its key
+ITEM_CONTENT = tuple(name for name in ITEMS.names if name not in ("item_id", "known_date"))
+ITEM_NUMBERS = ("price", "latitude", "longitude")
 _BLANKS = " \t\r\n\u00a0"
 _MICROSECONDS = 1_000_000
 _LAST_SECOND = 253_402_300_799  # 9999-12-31 23:59:59 UTC
@@ -86,11 +90,14 @@ def as_number(text: Column) -> Column:
     return F.when(~F.isnan(number) & (F.abs(number) < float("inf")), number)
 
 
-def as_timestamp(text: Column, reading: Reading, source: Source) -> Column:
-    """The instant (UTC) by the first of the reading's formats that fits; null where none does, or outside 1970 to 9999."""
+def as_timestamp(text: Column, reading: Reading, source: Source, first_year: int = 1970) -> Column:
+    """The instant (UTC) by the first of the reading's formats that fits.
+
+    Null where none does, or outside first_year (default: no log is older) to 9999.
+    """
     zone = source.zone_of(reading)
     instant = F.coalesce(*[_parse_time(text, one, zone) for one in reading.time_formats])
-    return F.when(F.unix_seconds(instant).between(0, _LAST_SECOND), instant)
+    return F.when(F.year(instant).between(first_year, 9999), instant)
 
 
 def _parse_time(text: Column, time_format: str, zone: str) -> Column:
@@ -103,7 +110,9 @@ def _parse_time(text: Column, time_format: str, zone: str) -> Column:
         # a time without a date would be read as today's
         dated = F.when(text.rlike(r"^\d{4}-\d{1,2}-\d{1,2}([T ]|$)"), text)
         instant = dated.try_cast("timestamp")
-        return F.when(text.rlike(r"(Z|[+-]\d\d(:?\d\d)?)$") & text.rlike("[T ]"), instant).otherwise(_to_utc(instant, zone))
+        return F.when(text.rlike(r"(Z|[+-]\d\d(:?\d\d)?)$") & text.rlike("[T ]"), instant).otherwise(
+            _to_utc(instant, zone)
+        )
     parsed = F.try_to_timestamp(text, F.lit(time_format))
     return parsed if states_zone(time_format) else _to_utc(parsed, zone)
 
@@ -115,3 +124,42 @@ def _to_utc(local: Column, zone: str) -> Column:
 def local_date(instant: Column, source: Source) -> Column:
     """The day of an instant in the log's zone."""
     return F.to_date(instant if source.zone == "UTC" else F.from_utc_timestamp(instant, source.zone))
+
+
+def content_columns(
+    mapped: DataFrame, reading: Reading, source: Source, attributes: Sequence[str] = (), prefix: str = ""
+) -> list[Column]:
+    """The columns of `items` after its key, named prefix + name, from mapped columns of those names.
+
+    What is not mapped is null. `attributes`: names of columns "attribute <name>".
+    """
+    title = as_text(mapped, f"{prefix}title")
+    categories = _categories(mapped, f"{prefix}categories")
+    if f"{prefix}text" in mapped.columns:
+        text = as_text(mapped, f"{prefix}text")
+    else:  # what the encoder reads by default: the name and what kind of thing it is
+        joined = F.concat_ws(". ", title, F.array_join(categories, ", "))
+        text = F.nullif(joined, F.lit(""))
+    pairs = [part for name in attributes for part in (F.lit(name), as_text(mapped, f"attribute {name}"))]
+    known = F.map_filter(F.create_map(*pairs), lambda _, value: value.isNotNull()) if pairs else F.lit(None)
+    numbers = {name: as_number(as_text(mapped, prefix + name)) for name in ITEM_NUMBERS}
+    columns = {
+        "title": title,
+        "text": text,
+        "text_hash": F.sha2(text, 256),
+        "published_ts": as_timestamp(as_text(mapped, f"{prefix}published_ts"), reading, source, first_year=1),
+        "categories": categories,
+        "attributes": known.cast("map<string,string>"),
+    } | numbers
+    return [columns[name].alias(prefix + name) for name in ITEM_CONTENT]
+
+
+def _categories(mapped: DataFrame, name: str) -> Column:
+    """An array of trimmed, non-empty names; one name where the expression gives a string; null where none is left."""
+    if name not in mapped.columns:
+        return F.lit(None).cast("array<string>")
+    given = F.col(name)
+    if not isinstance(mapped.schema[name].dataType, ArrayType):
+        given = F.array(given.cast("string"))
+    named = F.filter(F.transform(given, lambda one: F.trim(one)), lambda one: one.isNotNull() & (one != ""))
+    return F.when(F.size(named) > 0, named)

@@ -20,6 +20,7 @@ from interest_model.source import Reading
 
 OWN = ("__file", "__line", "__raw", "__broken", "__day")
 _CORRUPT = "__corrupt"
+_SPLITS = "__path string, __start long, __base long, __file string, __day date"
 # the CSV parser stops the job, not the line, at 20480 columns
 _MOST_COLUMNS = 20_000
 # above this many days one glob for any day is cheaper than naming each
@@ -146,9 +147,7 @@ def _line_records(spark: SparkSession, reading: Reading, files: Sequence[RawFile
     groups = _number_lines(reading, files, splits, with_header)
     records = []
     for names, rows in groups.items():
-        table = spark.createDataFrame(
-            [row[:-1] for row in rows], "__path string, __start long, __base long, __file string, __day date"
-        )
+        table = spark.createDataFrame([row[:-1] for row in rows], _SPLITS)
         numbered = (
             scan.join(F.broadcast(table), ["__path", "__start"])
             .withColumn("__line", F.col("__id") + F.col("__base"))
@@ -212,13 +211,25 @@ def _parsed(numbered: DataFrame, reading: Reading, names: tuple[str, ...]) -> Da
     text = F.rtrim(_decoded(F.col("value"), reading), F.lit("\r"))
     text = F.when(F.col("__line") == 1, F.ltrim(text, F.lit("\ufeff"))).otherwise(text)
     schema = ", ".join(f"{_quoted(name)} string" for name in (*names, _CORRUPT))
-    decoded = numbered.withColumn("__text", text).withColumn("__record", _record(reading, schema))
-    broken = F.when(F.col("__text").isNull(), "broken_encoding").when(
-        F.col("__record").isNull() | F.col(f"__record.{_CORRUPT}").isNotNull() | (F.length("__text") == 0), "wrong_columns"
+    decoded = numbered.select(
+        "__file", "__line", "__day", F.col("value").cast("binary").alias("__raw"), text.alias("__text")
+    ).withColumn("__unread", _unreadable(reading))
+    # inline, not field by field: the optimiser would put the parser into every expression that uses a column
+    parsed = decoded.select("*", F.inline_outer(F.array(_record(reading, schema))))
+    broken = F.coalesce("__unread", F.when(F.col(_CORRUPT).isNotNull(), "wrong_columns"))
+    marked = parsed.withColumn("__broken", broken)
+    return marked.select(
+        *OWN, *[F.when(F.col("__broken").isNull(), F.col(_quoted(name))).alias(name) for name in names]
     )
-    marked = decoded.withColumn("__broken", broken).withColumn("__raw", F.col("value").cast("binary"))
-    fields = [F.when(F.col("__broken").isNull(), F.col("__record")[name]).alias(name) for name in names]
-    return marked.select(*OWN, *fields)
+
+
+def _unreadable(reading: Reading) -> Column:
+    """The rule that a line breaks before it is parsed; null: none."""
+    wrong = F.length("__text") == 0
+    if reading.format == "csv":
+        separators = F.length("__text") - F.length(F.replace(F.col("__text"), F.lit(reading.sep)))
+        wrong = wrong | (separators >= _MOST_COLUMNS)
+    return F.when(F.col("__text").isNull(), "broken_encoding").when(wrong, "wrong_columns")
 
 
 def _decoded(value: Column, reading: Reading) -> Column:
@@ -231,12 +242,12 @@ def _decoded(value: Column, reading: Reading) -> Column:
 
 def _record(reading: Reading, schema: str) -> Column:
     options = {"columnNameOfCorruptRecord": _CORRUPT}
+    readable = F.when(F.col("__unread").isNull(), F.col("__text"))
     if reading.format == "json":
-        return F.from_json("__text", schema, options)
-    options |= {"sep": reading.sep, "quote": reading.quote, "escape": reading.escape}
-    separators = F.length("__text") - F.length(F.replace(F.col("__text"), F.lit(reading.sep)))
-    parsable = F.when(separators < _MOST_COLUMNS, F.col("__text"))
-    return F.from_csv(parsable, schema, options)
+        return F.from_json(readable, schema, options)
+    return F.from_csv(
+        readable, schema, options | {"sep": reading.sep, "quote": reading.quote, "escape": reading.escape}
+    )
 
 
 def _quoted(name: str) -> str:
@@ -253,19 +264,25 @@ def _multiline_records(spark: SparkSession, reading: Reading, files: Sequence[Ra
     )  # fmt: skip
     names = reading.names or tuple(reader.csv(paths[:1]).columns)
     schema = ", ".join(f"{_quoted(name)} string" for name in (*names, _CORRUPT))
-    scan = reader.schema(schema).csv(paths).select(
-        "*",
-        F.col("_metadata.file_path").alias("__path"),
-        F.monotonically_increasing_id().alias("__id"),
+    scan = (
+        reader.schema(schema)
+        .csv(paths)
+        .select(
+            "*",
+            F.col("_metadata.file_path").alias("__path"),
+            F.col("_metadata.file_block_start").alias("__start"),
+            F.monotonically_increasing_id().alias("__id"),
+        )
     )
-    rows = scan.groupBy("__path").agg(F.min("__id"), F.count("*")).collect()
-    lead = 2 if reading.header else 1
-    table = _file_table(spark, files, [(path, lead - first) for path, first, _ in rows])
+    rows = scan.groupBy("__path", "__start").agg(F.count("*"), F.min("__id")).collect()
+    table = _split_table(spark, files, rows, lead=2 if reading.header else 1)
     raw = F.coalesce(F.col(_CORRUPT), F.to_json(F.struct(*[F.col(_quoted(name)) for name in names])))
-    undecoded = F.contains(F.concat_ws("", *[F.col(_quoted(name)) for name in names], F.col(_CORRUPT)), F.lit(_REPLACEMENT))
+    undecoded = F.contains(
+        F.concat_ws("", *[F.col(_quoted(name)) for name in names], F.col(_CORRUPT)), F.lit(_REPLACEMENT)
+    )
     broken = F.when(undecoded, "broken_encoding").when(F.col(_CORRUPT).isNotNull(), "wrong_columns")
     frame = (
-        scan.join(F.broadcast(table), "__path")
+        scan.join(F.broadcast(table), ["__path", "__start"])
         .withColumns({"__line": F.col("__id") + F.col("__base"), "__raw": F.encode(raw, "UTF-8"), "__broken": broken})
         .select(*OWN, *[F.when(F.col("__broken").isNull(), F.col(_quoted(name))).alias(name) for name in names])
     )
@@ -274,43 +291,40 @@ def _multiline_records(spark: SparkSession, reading: Reading, files: Sequence[Ra
 
 def _frame_records(spark: SparkSession, reading: Reading, files: Sequence[RawFile]) -> Records:
     """Records of Parquet files and Delta tables, raw columns in their own types."""
-    reader = spark.read.format(reading.format)
-    frames = [reader.load(_escaped(file.path)) for file in files] if reading.format == "delta" else [
-        reader.load([_escaped(file.path) for file in files])
-    ]  # fmt: skip
-    frame, days = frames[0], {_plain(file.path): file for file in files}
+    paths = [_escaped(file.path) for file in files]
+    if len(paths) > 1 and reading.format == "delta":
+        raise DataError(f"'{reading.files}' fits {len(paths)} Delta tables", "name one table per input of the mapping")
+    frame = spark.read.format(reading.format).load(paths if reading.format == "parquet" else paths[0])
     names = tuple(frame.columns)
-    numbered = []
-    for one in frames:
-        numbered.append(
-            one.select(
-                F.encode(F.to_json(F.struct(*[F.col(_quoted(name)) for name in names])), "UTF-8").alias("__raw"),
-                F.col("_metadata.file_path").alias("__path"),
-                (F.col("_metadata.row_index") + 1).alias("__line"),
-                F.lit(None).cast("string").alias("__broken"),
-                *[F.col(_quoted(name)) for name in names],
-            )
-        )
-    scan = numbered[0]
-    for one in numbered[1:]:
-        scan = scan.unionByName(one)
-    rows = scan.groupBy("__path").count().collect()
-    table = _file_table(spark, list(days.values()), [(path, 0) for path, _ in rows])
-    joined = scan.join(F.broadcast(table), "__path").select(*OWN, *[F.col(_quoted(name)) for name in names])
-    return Records(joined, names, sum(row[1] for row in rows))
+    columns = [F.col(_quoted(name)) for name in names]
+    scan = frame.select(
+        F.encode(F.to_json(F.struct(*columns)), "UTF-8").alias("__raw"),
+        F.lit(None).cast("string").alias("__broken"),
+        F.col("_metadata.file_path").alias("__path"),
+        F.col("_metadata.file_block_start").alias("__start"),
+        F.monotonically_increasing_id().alias("__id"),
+        *columns,
+    )
+    rows = scan.groupBy("__path", "__start").agg(F.count("*"), F.min("__id")).collect()
+    joined = scan.join(F.broadcast(_split_table(spark, files, rows, lead=1)), ["__path", "__start"])
+    numbered = joined.withColumn("__line", F.col("__id") + F.col("__base"))
+    return Records(numbered.select(*OWN, *columns), names, sum(row[2] for row in rows))
 
 
-def _file_table(spark: SparkSession, files: Sequence[RawFile], bases: Sequence[tuple[str, int]]) -> DataFrame:
-    """Path -> name, day and line base. A file inside a listed folder (Delta) gets the folder's name before its own."""
+def _split_table(spark: SparkSession, files: Sequence[RawFile], rows: Sequence, lead: int) -> DataFrame:
+    """Splits (path, start, records, first id) -> path, start, base, file, day; the first record is number `lead`.
+
+    A file inside a listed folder (Delta) is named by the folder and itself.
+    """
     by_path = {_plain(file.path): file for file in files}
-    rows = []
-    for path, base in bases:
+    table, before = [], defaultdict(int)
+    for path, start, n, first in sorted(rows, key=lambda row: row[:2]):
         plain = _plain(unquote(path))
         whole = plain if plain in by_path else next(one for one in by_path if plain.startswith(one + "/"))
-        file = by_path[whole]
-        inside = plain[len(whole) + 1 :]
-        rows.append((path, base, f"{file.name}/{inside}" if inside else file.name, file.day))
-    return spark.createDataFrame(rows, "__path string, __base long, __file string, __day date")
+        name = "/".join(part for part in (by_path[whole].name, plain[len(whole) + 1 :]) if part)
+        table.append((path, start, lead + before[path] - first, name, by_path[whole].day))
+        before[path] += n
+    return spark.createDataFrame(table, _SPLITS)
 
 
 def _first_lines(error: Exception) -> str:

@@ -28,14 +28,18 @@ def build_windows(events: DataFrame, settings: Windows, only: DataFrame | None =
     events of its days are given (`window_input_days`). Arrays have length context_length: the latest events, oldest
     first by (event_ts, event_id), then nulls.
     """
-    # one shuffle by user, before each event is put into its windows: all that follows stays within a user
-    placed = events.repartition("user_id").select("user_id", "arrival_date", *_KEPT, _windows_of(settings))
-    keyed = placed.select("*", "window.*").drop("window")
+    # one shuffle by user, all that follows stays within it; each event is collected once, into its day, and the days
+    # into their windows: measured faster than collecting events into three windows, or grouping three times
+    days = events.repartition("user_id").groupBy("user_id", "event_date")
+    days = days.agg(F.sort_array(F.collect_list(F.struct(*_KEPT))).alias("day"), F.max("arrival_date").alias("arrived"))
+    placed = days.select("user_id", "day", "arrived", _windows_of(settings))
+    keyed = placed.select("user_id", "window.*", "day", "arrived")
     if only is not None:
         keyed = keyed.join(only.select(*_KEY), list(_KEY), "left_semi")
     collected = keyed.groupBy(*_KEY).agg(
-        F.sort_array(F.collect_list(F.struct(*_KEPT))).alias("rows"),
-        F.max("arrival_date").alias("last_arrival_date"),
+        # sorting runs that are in order already is cheap, and right where clocks go back across a midnight
+        F.sort_array(F.flatten(F.collect_list("day"))).alias("rows"),
+        F.max("arrived").alias("last_arrival_date"),
     )
     return _padded(collected, settings.context_length)
 
@@ -86,13 +90,13 @@ def _padded(collected: DataFrame, length: int) -> DataFrame:
     latest = F.when(n_events > length, F.slice("rows", -length, length)).otherwise(F.col("rows"))
     # null rows are put at the end once, instead of nulls in each array: a null row's fields are null
     nothing = F.array_repeat(F.get("rows", F.lit(-1)), n_free)
-    filled = collected.withColumn("n_events", n_events).withColumn("rows", F.concat(latest, nothing))
     mask = F.concat(F.array_repeat(F.lit(True), length - n_free), F.array_repeat(F.lit(False), n_free))
-    return filled.select(
+    filled = collected.select(
         *_KEY,
         ends.alias("window_end"),
-        "n_events",
+        n_events.alias("n_events"),
         "last_arrival_date",
         mask.alias("mask"),
-        *[F.col("rows")[field].alias(name) for name, field in _ARRAYS.items()],
+        F.concat(latest, nothing).alias("kept"),
     )
+    return filled.select("*", *[F.col("kept")[field].alias(name) for name, field in _ARRAYS.items()]).drop("kept")

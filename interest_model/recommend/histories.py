@@ -9,8 +9,10 @@ import pyarrow as pa
 class Histories(NamedTuple):
     """Histories of n users with m events in all, users one after another, each oldest first.
 
-    user_ids (n,) str; indptr (n + 1,) int64: user k's events are indptr[k]:indptr[k + 1]; items (m,) int32: positions in
-    the catalogue; days (m,) float64: event time as days since 1970-01-01 UTC; weights (m,) float32: strength of the event.
+    user_ids (n,) str; indptr (n + 1,) int64: user k's events are indptr[k]:indptr[k + 1]; items (m,) int32: positions
+    in
+    the catalogue; days (m,) float64: event time as days since 1970-01-01 UTC; weights (m,) float32: strength of the
+    event.
     """
 
     user_ids: np.ndarray
@@ -63,7 +65,11 @@ def keep(histories: Histories, events: np.ndarray) -> Histories:
     """The same users with only the marked events; events (m,) bool."""
     before = np.concatenate([[0], np.cumsum(events)])
     return Histories(
-        histories.user_ids, before[histories.indptr], histories.items[events], histories.days[events], histories.weights[events]
+        histories.user_ids,
+        before[histories.indptr],
+        histories.items[events],
+        histories.days[events],
+        histories.weights[events],
     )
 
 
@@ -85,7 +91,8 @@ def latest(histories: Histories, length: int) -> Histories:
 
 
 def instants(histories: Histories) -> np.ndarray:
-    """(m,) number of each event's instant: events of one user at the same time share it; counted over all users, in order."""
+    """(m,) number of each event's instant: events of one user at the same time share it; counted over all users, in
+    order."""
     if not len(histories.days):
         return np.zeros(0, dtype=np.int64)
     new = np.ones(len(histories.days), dtype=bool)

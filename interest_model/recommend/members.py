@@ -1,91 +1,172 @@
 """The collaborative members of the blend: item transitions and EASE, fitted by mergeable sums over users. No Spark.
 
-Each partial fit takes the histories of some users and returns sums over pairs of items. Sums of different users merge by
-adding, so users never leave their partition; only pairs of items do.
+A partial fit takes the histories of some users and returns item-by-item sums. Sums of different users merge by adding,
+so
+users never leave their partition. All summed values are multiples of 2**-8 or so and exact in floating point: the order
+in which partitions are added changes nothing.
 """
 
-from typing import NamedTuple
-
 import numpy as np
+import pyarrow as pa
 import scipy.linalg
 import scipy.sparse as sp
 
 from interest_model.recommend.histories import Histories, instants
 
-
-class Pairs(NamedTuple):
-    """Sums over pairs of items: items (p,) and others (p,) int32 catalogue positions, values (p,) float64."""
-
-    items: np.ndarray
-    others: np.ndarray
-    values: np.ndarray
+PAIR_SCHEMA = pa.schema([("kind", pa.string()), ("item", pa.int32()), ("others", pa.binary()), ("values", pa.binary())])
+STEP_DECAY = 0.75  # per instant further away; its powers are exact binary fractions
+SAME_INSTANT = 0.5  # order unknown: half in each direction
 
 
-def transition_sums(histories: Histories, n_items: int, reach: int, step_decay: float, same: float) -> Pairs:
-    """How often `others` followed `items` in one user's history, up to `reach` instants later.
+def transition_sums(histories: Histories, n_items: int, reach: int) -> sp.csr_matrix:
+    """(n_items, n_items): how often the column's item followed the row's in one user's history, up to `reach` instants
+    later.
 
-    An instant is all events of a user at one time: the order inside it is unknown, so its pairs count `same` in both
-    directions; a pair d >= 1 instants apart counts step_decay ** (d - 1). An item never follows itself.
+    An instant is all events of a user at one time: the order inside it is unknown, so its pairs count SAME_INSTANT in
+    both
+    directions; a pair d >= 1 instants apart counts STEP_DECAY ** (d - 1). An item never follows itself.
     """
     moment = instants(histories)
     n_moments = int(moment[-1]) + 1 if len(moment) else 0
-    content = sp.csr_matrix((np.ones(len(moment), np.float32), (moment, histories.items)), (n_moments, n_items))
-    content.sum_duplicates()
-    content.data[:] = 1.0
+    content = _binary(moment, histories.items, (n_moments, n_items))
     user_of = np.zeros(n_moments, dtype=np.int64)
     user_of[moment] = histories.rows
-    follows = _band(user_of, reach, step_decay, same)
-    return _pairs(content.T.tocsr() @ (follows @ content), self_pairs=False)
+    sums = (content.T.tocsr() @ (_band(user_of, reach) @ content)).tocsr()
+    sums.setdiag(0.0)
+    sums.eliminate_zeros()
+    return sums
 
 
-def _band(user_of: np.ndarray, reach: int, step_decay: float, same: float) -> sp.csr_matrix:
+def _band(user_of: np.ndarray, reach: int) -> sp.csr_matrix:
     """(instants, instants): weight of the later instant for the earlier one, within one user."""
     n = len(user_of)
-    rows, columns, values = [np.arange(n)], [np.arange(n)], [np.full(n, same)]
-    for step in range(1, reach + 1):
-        first = np.flatnonzero(user_of[step:] == user_of[:-step]) if n > step else np.zeros(0, dtype=np.int64)
-        rows.append(first), columns.append(first + step), values.append(np.full(len(first), step_decay ** (step - 1)))
+    rows, columns, values = [np.arange(n)], [np.arange(n)], [np.full(n, SAME_INSTANT)]
+    for step in range(1, min(reach, n - 1) + 1):
+        first = np.flatnonzero(user_of[step:] == user_of[:-step])
+        rows.append(first), columns.append(first + step), values.append(np.full(len(first), STEP_DECAY ** (step - 1)))
     entries = (np.concatenate(values).astype(np.float32), (np.concatenate(rows), np.concatenate(columns)))
     return sp.csr_matrix(entries, (n, n))
 
 
-def gram_sums(histories: Histories, head: np.ndarray, n_items: int) -> Pairs:
-    """Users who consumed both items, over pairs of head items with items <= others; a pair (j, j) counts users of j.
+def gram_sums(histories: Histories, n_items: int, head: np.ndarray) -> sp.csr_matrix:
+    """(n_items, n_items), upper triangle: users who consumed both items; the diagonal counts an item's users.
 
-    head (h,) int32: catalogue positions of the items EASE knows, ascending.
+    Off the diagonal only pairs of head items count. head (h,) int32: catalogue positions of the items EASE knows.
     """
-    position = np.full(n_items, -1)
-    position[head] = np.arange(len(head))
-    known = position[histories.items] >= 0
-    entries = (np.ones(known.sum(), np.float32), (histories.rows[known], position[histories.items[known]]))
-    consumed = sp.csr_matrix(entries, (histories.n_users, len(head)))
-    consumed.sum_duplicates()
-    consumed.data[:] = 1.0
-    pairs = _pairs(sp.triu(consumed.T.tocsr() @ consumed).tocsr(), self_pairs=True)
-    return Pairs(head[pairs.items].astype(np.int32), head[pairs.others].astype(np.int32), pairs.values)
+    consumed = _binary(histories.rows, histories.items, (histories.n_users, n_items))
+    in_head = np.zeros(n_items, dtype=np.float32)
+    in_head[head] = 1.0
+    head_only = consumed @ sp.diags(in_head)
+    head_only.eliminate_zeros()
+    pairs = sp.triu(head_only.T.tocsr() @ head_only, k=1)
+    return (pairs + sp.diags(np.asarray(consumed.sum(axis=0)).ravel())).tocsr().astype(np.float32)
 
 
-def _pairs(matrix: sp.csr_matrix, self_pairs: bool) -> Pairs:
-    found = matrix.tocoo()
-    wanted = (found.row != found.col) | self_pairs
-    return Pairs(
-        found.row[wanted].astype(np.int32), found.col[wanted].astype(np.int32), found.data[wanted].astype(np.float64)
-    )
+def _binary(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
+    matrix = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape)
+    matrix.sum_duplicates()
+    matrix.data[:] = 1.0
+    return matrix
+
+
+def to_rows(kind: str, sums: sp.csr_matrix) -> pa.RecordBatch:
+    """One Arrow row per item with any pair: kind, item, others (bytes of int32) and values (bytes of float32)."""
+    sums = sums.tocsr()
+    sums.sort_indices()
+    items = np.flatnonzero(np.diff(sums.indptr)).astype(np.int32)
+    ends = np.concatenate([[0], sums.indptr[1:][items]]).astype(np.int64) * 4
+    if ends[-1] >= 2**31:
+        raise ValueError(f"pairs of kind '{kind}': {ends[-1]} bytes in one batch; use smaller batches of users")
+    columns = [np.ascontiguousarray(sums.indices, "<i4"), np.ascontiguousarray(sums.data, "<f4")]
+    offsets = pa.py_buffer(ends.astype(np.int32))
+    packed = [pa.Array.from_buffers(pa.binary(), len(items), [None, offsets, pa.py_buffer(one)]) for one in columns]
+    kinds = pa.array([kind] * len(items), pa.string())
+    return pa.RecordBatch.from_arrays([kinds, pa.array(items, pa.int32()), *packed], schema=PAIR_SCHEMA)
+
+
+def from_rows(rows: pa.Table, kind: str, n_items: int) -> sp.csr_matrix:
+    """The (n_items, n_items) float64 sums of one kind; rows of the same item are added."""
+    chosen = rows.filter(pa.compute.equal(rows.column("kind"), kind)).combine_chunks()
+    if not chosen.num_rows:
+        return sp.csr_matrix((n_items, n_items))
+    items = np.asarray(chosen.column("item"))
+    others = np.frombuffer(b"".join(chosen.column("others").to_pylist()), "<i4")
+    values = np.frombuffer(b"".join(chosen.column("values").to_pylist()), "<f4").astype(np.float64)
+    lengths = np.asarray(pa.compute.binary_length(chosen.column("others"))) // 4
+    sums = sp.csr_matrix((values, (np.repeat(items, lengths), others)), (n_items, n_items))
+    sums.sum_duplicates()
+    return sums
+
+
+def merge_rows(rows: pa.Table, n_items: int) -> list[pa.RecordBatch]:
+    """The same sums with one row per (kind, item): what a merging step between partitions and driver returns."""
+    kinds = pa.compute.unique(rows.column("kind")).to_pylist()
+    return [to_rows(kind, from_rows(rows, kind, n_items)) for kind in sorted(kinds)]
+
+
+def transition_weights(sums: sp.csr_matrix, counts: np.ndarray, neighbours: int, shrinkage: float) -> sp.csr_matrix:
+    """(n, n) float32: share of an item's followers, sums / (counts of the row's item + shrinkage), `neighbours` per
+    row.
+
+    counts (n,): users of each item. Shrinkage keeps items seen once from looking certain.
+    """
+    weights = (sp.diags(1.0 / (counts + shrinkage)) @ sums).tocsr()
+    return strongest(weights, neighbours)
+
+
+def ease_neighbours(gram: sp.csr_matrix, head: np.ndarray, l2: float, neighbours: int) -> sp.csr_matrix:
+    """(n, n) float32 EASE weights among the head items, the `neighbours` strongest (by size) of each row's item."""
+    block = gram[head][:, head].toarray()
+    block += np.triu(block, 1).T
+    return strongest(_embed(ease_weights(block, l2), head, gram.shape[0], neighbours), neighbours)
+
+
+def _embed(weights: np.ndarray, head: np.ndarray, n_items: int, neighbours: int) -> sp.csr_matrix:
+    """The strongest entries of each row of the (h, h) weights, placed at the head's catalogue positions."""
+    width = min(neighbours, len(head))
+    if not width:
+        return sp.csr_matrix((n_items, n_items))
+    columns = np.argpartition(-np.abs(weights), width - 1, axis=1)[:, :width]
+    values = np.take_along_axis(weights, columns, axis=1)
+    rows = np.repeat(head, width)
+    return sp.csr_matrix((values.ravel(), (rows, head[columns.ravel()])), (n_items, n_items))
 
 
 def ease_weights(gram: np.ndarray, l2: float) -> np.ndarray:
-    """EASE item-to-item weights (h, h) from the Gram matrix (h, h) of consumed items, zero diagonal.
+    """EASE item-to-item weights (h, h) float32 from the Gram matrix (h, h) of consumed items, zero diagonal.
 
-    B = I - P diag(1 / diag(P)) with P = (G + l2 I)^-1 (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data",
-    equation 8). The score of item j for a user's item vector x is (x B)_j.
+    B = I - P diag(1 / diag(P)) with P = (G + l2 I)^-1 (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse
+    Data", equation 8). The score of item j for a user's item vector x is (x B)_j. Single precision: l2 keeps the matrix
+    well conditioned. Raises ValueError where l2 is not above zero.
     """
-    shifted = np.array(gram, dtype=np.float64, order="F")
-    shifted[np.diag_indices_from(shifted)] += l2
-    factor, info = scipy.linalg.lapack.dpotrf(shifted, lower=1, overwrite_a=1)
+    if l2 <= 0:
+        raise ValueError(f"EASE: l2 must be above zero, got {l2}")
+    if not len(gram):
+        return np.zeros((0, 0), dtype=np.float32)
+    shifted = np.array(gram, dtype=np.float32, order="F")
+    shifted[np.diag_indices_from(shifted)] += np.float32(l2)
+    factor, info = scipy.linalg.lapack.spotrf(shifted, lower=1, overwrite_a=1)
     if info != 0:
-        raise ValueError("EASE: the Gram matrix plus l2 is not positive definite; l2 must be above zero")
-    inverse, _ = scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)
-    inverse += np.tril(inverse, -1).T
+        raise ValueError("EASE: the Gram matrix plus l2 is not positive definite; raise l2")
+    inverse, _ = scipy.linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
     weights = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
     return weights
+
+
+def strongest(matrix: sp.csr_matrix, width: int) -> sp.csr_matrix:
+    """float32 matrix with only the `width` largest (by size) entries of each row; ties go to the smaller column."""
+    matrix = matrix.tocsr()
+    matrix.eliminate_zeros()
+    matrix.sort_indices()
+    kept = np.ones(len(matrix.data), dtype=bool)
+    for row in np.flatnonzero(np.diff(matrix.indptr) > width):
+        here = slice(matrix.indptr[row], matrix.indptr[row + 1])
+        size = np.abs(matrix.data[here])
+        bar = np.partition(size, len(size) - width)[len(size) - width]
+        tied = np.flatnonzero(size == bar)
+        kept[here] = size > bar
+        kept[here.start + tied[: width - np.count_nonzero(size > bar)]] = True
+    indptr = np.concatenate([[0], np.cumsum(kept)])[matrix.indptr]
+    return sp.csr_matrix((matrix.data[kept].astype(np.float32), matrix.indices[kept], indptr), matrix.shape)

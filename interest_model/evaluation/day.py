@@ -1,0 +1,71 @@
+"""Earlier lists joined with what their users took since: the Spark face of judging."""
+
+import datetime
+from collections.abc import Iterator
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from interest_model.config import Evaluation
+from interest_model.evaluation import judging
+from interest_model.on_executors import Batches, gather_rows, map_batches
+from interest_model.recommend.blend import Model
+
+_USERS_AT_ONCE = 5_000
+_UNKNOWN_ITEMS = 2**20  # places for items that the catalogue of the list's night did not know
+_SUMS_DDL = (
+    "variant string, model string, metric string, k int, segment string, total double, n_users bigint, "
+    "boot_sums array<double>, boot_weights array<double>, listed binary"
+)
+
+
+def truth_of(consumption: DataFrame, list_date: datetime.date, run_date: datetime.date) -> DataFrame:
+    """Distinct (user_id, item_id) that counts as a hit: positive consumption after list_date and up to run_date."""
+    days = (F.col("event_date") > F.lit(list_date)) & (F.col("event_date") <= F.lit(run_date))
+    return consumption.where(days & F.col("positive")).select("user_id", "item_id").distinct()
+
+
+def cases(truth: DataFrame, histories: DataFrame, lists: DataFrame, model: Model) -> DataFrame:
+    """One row per user of `truth`: user_id, items, days, weights (null: no history), truth and listed as positions.
+
+    histories: see consumption.user_histories, as known when the lists were made; lists: rows of daily_recommendations.
+    """
+    session = truth.sparkSession
+    known = pa.table(
+        {"item_id": pa.array(model.item_ids.tolist(), pa.string()), "item": pa.array(range(model.n_items))}
+    )
+    positions = F.broadcast(session.createDataFrame(known))
+    unknown = F.pmod(F.xxhash64("item_id"), F.lit(_UNKNOWN_ITEMS)) + model.n_items
+    wanted = truth.join(positions, "item_id", "left").groupBy("user_id")
+    wanted = wanted.agg(F.sort_array(F.collect_set(F.coalesce("item", unknown).cast("int"))).alias("truth"))
+    ranked = lists.join(F.broadcast(wanted.select("user_id")), "user_id").join(positions, "item_id").groupBy("user_id")
+    ordered = ranked.agg(F.sort_array(F.collect_list(F.struct("rank", "item"))).alias("ordered"))
+    listed = ordered.select("user_id", F.col("ordered")["item"].cast("array<int>").alias("listed"))
+    return wanted.join(histories, "user_id", "left").join(listed, "user_id", "left")
+
+
+def judged(cases: DataFrame, model: Model, at_day: float, settings: Evaluation, repeats: bool) -> judging.Sums:
+    """Sums over all users of `cases` for lists made by `model` at the moment at_day."""
+    shared = cases.sparkSession.sparkContext.broadcast(model)
+
+    def judge(batches: Batches) -> Iterator[pa.RecordBatch]:
+        for table in gather_rows(batches, _USERS_AT_ONCE):
+            yield judging.judge(judging.from_batch(table), shared.value, at_day, settings, repeats).to_arrow()
+
+    rows = map_batches(cases, judge, _SUMS_DDL).toArrow()
+    order = [(name, "ascending") for name in ("variant", "model", "metric", "k", "segment", "total", "n_users")]
+    return judging.Sums.from_arrow(rows.sort_by(order), model.n_items)
+
+
+def metric_rows(sums: judging.Sums) -> pa.Table:
+    """One row per metric: variant, model, metric, k, segment, value, n_users, boot_sums, boot_weights."""
+    rows = []
+    for key in sorted(sums.values):
+        _, n_users, boot, _ = sums.values[key]
+        boot_sums, boot_weights = (None, None) if boot is None else (boot[0].tolist(), boot[1].tolist())
+        rows.append((*key, sums.value(key), n_users, boot_sums, boot_weights))
+    names = ("variant", "model", "metric", "k", "segment", "value", "n_users", "boot_sums", "boot_weights")
+    types = (*[pa.string()] * 3, pa.int32(), pa.string(), pa.float64(), pa.int64(), *[pa.list_(pa.float64())] * 2)
+    columns = zip(*rows, strict=True) if rows else [[] for _ in names]
+    return pa.table([pa.array(column, kind) for column, kind in zip(columns, types, strict=True)], names=names)

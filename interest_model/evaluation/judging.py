@@ -1,0 +1,276 @@
+"""What the days after a list say about it: the ranker, each member alone and the popularity floors. numpy only, no
+Spark.
+
+Who is judged: users who took something in the days after. Users without anything to find (in the novel variant: who
+took
+only items they had before) are not judged. A user with history and truth but no list counts zero. Users without history
+are judged on the list everybody gets, in the segment no_history, and nowhere else.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import scipy.sparse as sp
+
+from interest_model.config import Evaluation
+from interest_model.evaluation import bootstrap, metrics
+from interest_model.recommend import scoring
+from interest_model.recommend.blend import MEMBERS, Model
+from interest_model.recommend.histories import Histories, from_arrow, take
+
+RANKER = "ranker"
+FLOORS = ("popular_7_days", "popularity")  # popularity, the decayed one, is a member of the blend as well
+MODELS = (RANKER, *MEMBERS, "popular_7_days")
+BOOTSTRAPPED = ("ndcg", "recall", "hit_rate")
+_CHUNK_USERS = 512
+SUMS_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("variant", "model", "metric")]
+    + [("k", pa.int32()), ("segment", pa.string()), ("total", pa.float64()), ("n_users", pa.int64())]
+    + [("boot_sums", pa.list_(pa.float64())), ("boot_weights", pa.list_(pa.float64())), ("listed", pa.binary())]
+)
+
+
+class Cases(NamedTuple):
+    """Users to judge: histories as known when the list was made (n_users rows; may be empty), and what they took after.
+
+    truth_rows, truth_items (t,): distinct pairs of user position and catalogue position; an item the catalogue did not
+    know
+    has a position of n_items or more. listed (n_users, length) int64: the issued list in rank order, -1 padded.
+    """
+
+    histories: Histories
+    truth_rows: np.ndarray
+    truth_items: np.ndarray
+    listed: np.ndarray
+
+
+def from_batch(batch: pa.RecordBatch | pa.Table) -> Cases:
+    """Cases from rows (user_id, items, days, weights, truth list<int32>, listed list<int32> or null), one per user."""
+    table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+    truth = [np.unique(np.asarray(one or [], dtype=np.int64)) for one in table.column("truth").to_pylist()]
+    lists = [np.asarray(one or [], dtype=np.int64) for one in table.column("listed").to_pylist()]
+    listed = np.full((len(lists), max([1, *map(len, lists)])), -1, dtype=np.int64)
+    for row, one in enumerate(lists):
+        listed[row, : len(one)] = one
+    rows = np.repeat(np.arange(len(truth)), [len(one) for one in truth])
+    return Cases(from_arrow(table), rows, np.concatenate([*truth, np.zeros(0, np.int64)]), listed)
+
+
+class Sums:
+    """Mergeable sums of metric values by (variant, model, metric, k, segment).
+
+    Each holds: total of the values, users counted, and for BOOTSTRAPPED metrics both per replicate; for coverage, which
+    items of the catalogue were listed.
+    """
+
+    def __init__(self):
+        self.values: dict[tuple, list] = {}
+
+    def add(
+        self, key: tuple, total: float, n_users: int, boot: tuple | None = None, listed: np.ndarray | None = None
+    ) -> None:
+        if key not in self.values:
+            self.values[key] = [total, n_users, boot, listed]
+            return
+        held = self.values[key]
+        held[0], held[1] = held[0] + total, held[1] + n_users
+        held[2] = None if boot is None else (held[2][0] + boot[0], held[2][1] + boot[1])
+        held[3] = None if listed is None else held[3] | listed
+
+    def merge(self, other: "Sums") -> "Sums":
+        """These sums with another partition's, or another night's, added. Coverage of other nights is the union of
+        lists."""
+        for key, (total, n_users, boot, listed) in other.values.items():
+            self.add(key, total, n_users, boot, listed)
+        return self
+
+    def value(self, key: tuple) -> float | None:
+        """The metric: a mean over users, or the share of the catalogue listed; None where nobody was judged."""
+        total, n_users, _, listed = self.values[key]
+        if listed is not None:
+            return metrics.coverage(listed)
+        return total / n_users if n_users else None
+
+    def to_arrow(self) -> pa.RecordBatch:
+        rows = []
+        for key in sorted(self.values):
+            total, n_users, boot, listed = self.values[key]
+            sums, counts = (None, None) if boot is None else (boot[0].tolist(), boot[1].tolist())
+            packed = None if listed is None else np.packbits(listed).tobytes()
+            rows.append((*key, total, n_users, sums, counts, packed))
+        columns = list(zip(*rows, strict=True)) if rows else [[] for _ in SUMS_SCHEMA]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, SUMS_SCHEMA, strict=True)]
+        return pa.RecordBatch.from_arrays(arrays, schema=SUMS_SCHEMA)
+
+    @staticmethod
+    def from_arrow(rows: pa.Table, n_items: int) -> "Sums":
+        """Sums of all rows; rows with the same key are added, in row order."""
+        sums = Sums()
+        for row in rows.to_pylist():
+            key = (row["variant"], row["model"], row["metric"], row["k"], row["segment"])
+            boot = None if row["boot_sums"] is None else (np.array(row["boot_sums"]), np.array(row["boot_weights"]))
+            packed = row["listed"]
+            listed = None if packed is None else np.unpackbits(np.frombuffer(packed, "u1"), count=n_items).astype(bool)
+            sums.add(key, row["total"], row["n_users"], boot, listed)
+        return sums
+
+
+def judge(cases: Cases, model: Model, at_day: float, settings: Evaluation, repeats: bool, issued: bool = True) -> Sums:
+    """Sums of every metric of the ranker, each member alone and the floors, at the scoring time at_day of the lists.
+
+    Where the domain repeats there are two variants: novel (seen items out of lists and truth) and repeat (nothing
+    removed); otherwise novel only. The issued list stands for the ranker in the domain's own variant; in the other it
+    is computed. A user with history but no issued list counts zero for every model, so that all stand on the same rows.
+    Without `issued` lists, every list is computed, for every user with history.
+    """
+    sums = Sums()
+    for start in range(0, cases.histories.n_users, _CHUNK_USERS):
+        chunk = _slice(cases, start, min(start + _CHUNK_USERS, cases.histories.n_users))
+        known = chunk.histories.lengths > 0
+        for variant in ("novel", "repeat") if repeats else ("novel",):
+            given = (issued, issued and (variant == "repeat") == repeats)
+            _judge_known(_chosen(chunk, known), model, at_day, (variant, *given), settings, sums)
+            _judge_unknown(_chosen(chunk, ~known), model, variant, settings, sums)
+    return sums
+
+
+def _slice(cases: Cases, start: int, end: int) -> Cases:
+    mask = np.zeros(cases.histories.n_users, dtype=bool)
+    mask[start:end] = True
+    return _chosen(cases, mask)
+
+
+def _chosen(cases: Cases, users: np.ndarray) -> Cases:
+    place = np.cumsum(users) - 1
+    kept = users[cases.truth_rows]
+    return Cases(
+        take(cases.histories, users), place[cases.truth_rows[kept]], cases.truth_items[kept], cases.listed[users]
+    )
+
+
+def _judge_known(cases: Cases, model: Model, at_day: float, kind, settings: Evaluation, sums: Sums) -> None:
+    """kind: variant, whether lists were issued at all, whether they stand for the ranker in this variant."""
+    variant, issued, stands = kind
+    keys = _truth_keys(cases, model, variant)
+    judged = np.bincount(keys // _width(model), minlength=cases.histories.n_users) > 0
+    if not judged.any():
+        return
+    cases = _chosen(cases, judged)
+    keys = _truth_keys(cases, model, variant)
+    segments = _segments(cases.histories, settings)
+    served = (cases.listed >= 0).any(axis=1) | (not issued)
+    for name, items in _lists(cases, model, at_day, variant == "repeat", max(settings.cutoffs)):
+        items = np.where(served[:, None], cases.listed if stands and name == RANKER else items, -1)
+        _add(sums, (variant, name), items, keys, cases.histories, segments, model, at_day, settings)
+
+
+def _judge_unknown(cases: Cases, model: Model, variant: str, settings: Evaluation, sums: Sums) -> None:
+    """Users without history: everybody gets the same list, by decayed popularity or by the 7 days' count."""
+    keys = _truth_keys(cases, model, variant)
+    judged = np.bincount(keys // _width(model), minlength=cases.histories.n_users) > 0
+    if not judged.any():
+        return
+    cases = _chosen(cases, judged)
+    keys, n = _truth_keys(cases, model, variant), cases.histories.n_users
+    segments = {"no_history": np.ones(n, dtype=bool)}
+    for name, scores in (
+        (RANKER, model.trends[:, 0]),
+        ("popularity", model.trends[:, 0]),
+        ("popular_7_days", model.popular_7_days),
+    ):
+        items = np.full(max(settings.cutoffs), -1)
+        best, _ = scoring.popular_list(scores, len(items))
+        items[: len(best)] = best
+        _add(sums, (variant, name), np.tile(items, (n, 1)), keys, cases.histories, segments, model, None, settings)
+
+
+def _width(model: Model) -> int:
+    return 2 * model.n_items + 2**20  # room for items the catalogue did not know
+
+
+def _truth_keys(cases: Cases, model: Model, variant: str) -> np.ndarray:
+    """Ascending row * width + item of what is to be found; in the novel variant without the user's own items."""
+    keys = np.unique(cases.truth_rows.astype(np.int64) * _width(model) + cases.truth_items)
+    if variant == "repeat":
+        return keys
+    known = np.unique(cases.histories.rows.astype(np.int64) * _width(model) + cases.histories.items)
+    return keys[~np.isin(keys, known, assume_unique=True)]
+
+
+def _segments(histories: Histories, settings: Evaluation) -> dict[str, np.ndarray]:
+    """Segment to (n_users,) bool. Light users are those neither new nor heavy."""
+    events = histories.lengths
+    new, heavy = events <= settings.new_user_events, events >= settings.heavy_user_events
+    return {"all": np.ones(len(events), bool), "new_users": new, "light_users": ~new & ~heavy, "heavy_users": heavy}
+
+
+def _lists(cases: Cases, model: Model, at_day: float, repeats: bool, length: int):
+    """Yields (model name, items (u, length) padded with -1) for each of MODELS."""
+    histories = cases.histories
+    scores = scoring.member_scores(histories, model, at_day)
+
+    def listed(matrix: sp.csr_matrix) -> np.ndarray:
+        rows, ranks, items, _ = scoring.top(matrix if repeats else scoring.without(matrix, histories), length)
+        padded = np.full((histories.n_users, length), -1, dtype=np.int64)
+        padded[rows, ranks - 1] = items
+        return padded
+
+    yield RANKER, listed(scoring.blended(scores, model, model.weights(repeats)))
+    floors = {name: model.trends[:, column] for column, name in enumerate(MEMBERS[: model.trends.shape[1]])}
+    for name, values in {**floors, "popular_7_days": model.popular_7_days}.items():
+        yield name, listed(_same_for_all(values, histories, length))
+    for name, matrix in scores.items():
+        yield name, listed(matrix)
+
+
+def _same_for_all(scores: np.ndarray, histories: Histories, length: int) -> sp.csr_matrix:
+    """(n_users, n_items): the best items by one score, as many as the longest history could remove and `length`
+    more."""
+    best, _ = scoring.popular_list(scores, length + int(histories.lengths.max(initial=0)))
+    best = np.sort(best)
+    n = histories.n_users
+    entries = (np.tile(scores[best], n), np.tile(best, n), np.arange(n + 1) * len(best))
+    return sp.csr_matrix(entries, (n, len(scores)))
+
+
+def _add(sums: Sums, kind, items, keys, histories: Histories, segments, model: Model, at_day, settings) -> None:
+    """Adds every metric of one model's lists to the sums, by segment; kind: variant and model's name."""
+    width, n = _width(model), len(items)
+    boot = bootstrap.weights(histories.user_ids, settings.bootstrap_replicates, settings.seed)
+    groups = [(name, mask, keys) for name, mask in segments.items()]
+    if at_day is not None:
+        groups.append(("new_items", np.ones(n, dtype=bool), keys[_is_new(keys % width, model, at_day, settings)]))
+    for segment, mask, wanted in groups:
+        n_truth = np.bincount(wanted // width, minlength=n)
+        hits = np.isin(np.arange(n)[:, None] * width + items, wanted) & (items >= 0)
+        users = np.flatnonzero(mask & (n_truth > 0))
+        for k in settings.cutoffs:
+            for metric in metrics.ACCURACY:
+                values = metrics.accuracy(metric, hits[users], n_truth[users], k)
+                _put(sums, (*kind, metric, k, segment), values, boot[users] if metric in BOOTSTRAPPED else None)
+            if segment != "new_items":
+                _describe(sums, (*kind, k, segment), items[users, :k], model)
+
+
+def _describe(sums: Sums, key: tuple, items: np.ndarray, model: Model) -> None:
+    """Adds what describes lists (u, k) whatever was taken: novelty, intra-list distance, coverage."""
+    variant, name, k, segment = key
+    _put(sums, (variant, name, "novelty", k, segment), metrics.novelty(items, model.item_users, k), None)
+    distance = metrics.intra_list_distance(items, model.vectors, k)
+    _put(sums, (variant, name, "intra_list_distance", k, segment), distance, None)
+    listed = np.zeros(model.n_items, dtype=bool)
+    listed[items[items >= 0]] = True
+    sums.add((variant, name, "coverage", k, segment), 0.0, len(items), None, listed)
+
+
+def _is_new(items: np.ndarray, model: Model, at_day: float, settings: Evaluation) -> np.ndarray:
+    """(t,) items first seen at most new_item_days before at_day, or not known to the catalogue."""
+    first = np.append(model.first_days, np.inf)[np.minimum(items, model.n_items)]
+    return first >= at_day - settings.new_item_days
+
+
+def _put(sums: Sums, key: tuple, values: np.ndarray, boot: np.ndarray | None) -> None:
+    counted = ~np.isnan(values)
+    weights = None if boot is None else (values @ boot, boot.sum(axis=0))
+    sums.add(key, float(values[counted].sum()), int(counted.sum()), weights)

@@ -1,0 +1,91 @@
+"""The blend: which members there are, the model of a night, and its form as named arrays. No Spark."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+POPULARITY_MEMBERS = ("popularity", "trend", "slow", "new")
+PERSONAL_MEMBERS = ("transitions", "lift", "ease", "content", "own", "own_recent")
+MEMBERS = POPULARITY_MEMBERS + PERSONAL_MEMBERS
+"""popularity: decay with the searched half life; trend, slow: a shorter and a longer one; new: popularity times
+(1 + age in days) ** -0.5; transitions: items that followed the user's recent ones; lift: the same over the square root
+of the item's users; ease: EASE on the whole history; content: texts like the user's recent ones (pool items only); own,
+own_recent: the user's own items, counted with a long and a short half life."""
+
+_SPARSE = ("transitions", "lift", "ease")
+
+
+class Collaborative(NamedTuple):
+    """What is learned from all users' histories before a cut. transitions, lift, ease: (n, n) float32 CSR, row ->
+    column.
+    item_users (n,) float64: users of each item."""
+
+    transitions: sp.csr_matrix
+    lift: sp.csr_matrix
+    ease: sp.csr_matrix
+    item_users: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """The ranker of one night over a catalogue of n items, ascending by item_id.
+
+    item_ids (n,) str.
+    collaborative: see Collaborative.
+    trends (n, 4) float64: the POPULARITY_MEMBERS at the night, each divided by its largest.
+    popular_7_days (n,) float64: plain counts, the floor.
+    pool (p,) int32 ascending: popular and newest items, candidates for every user.
+    vectors (n, d) float32: item texts, unit length; zero where there is none.
+    scales (M,) float64: typical top score of each member, in MEMBERS order.
+    weights_novel, weights_repeat (M,) float64: the blend where seen items are left out, and where nothing is.
+    half_lives (3,) float64, days: popularity's (searched), the query's, the own items'.
+    history_length () int64: latest events of a user that the personal members read.
+    first_days (n,) float64: when an item was first seen, days since epoch.
+    item_users (n,) float64: users who consumed it (by their latest history_length events).
+    """
+
+    item_ids: np.ndarray
+    collaborative: Collaborative
+    trends: np.ndarray
+    popular_7_days: np.ndarray
+    pool: np.ndarray
+    vectors: np.ndarray
+    scales: np.ndarray
+    weights_novel: np.ndarray
+    weights_repeat: np.ndarray
+    half_lives: np.ndarray
+    history_length: np.ndarray
+    first_days: np.ndarray
+    item_users: np.ndarray
+
+    @property
+    def n_items(self) -> int:
+        return len(self.item_ids)
+
+    def weights(self, repeats: bool) -> np.ndarray:
+        """(M,) weights of the members' scores after division by `scales`."""
+        return self.weights_repeat if repeats else self.weights_novel
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """The model as named arrays of plain dtypes; `from_arrays` is the inverse."""
+        arrays = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "collaborative"}
+        arrays["item_ids"] = np.asarray(self.item_ids, dtype=str)
+        for name in _SPARSE:
+            matrix = getattr(self.collaborative, name)
+            arrays[f"{name}.indptr"] = matrix.indptr.astype(np.int64)
+            arrays[f"{name}.indices"] = matrix.indices.astype(np.int32)
+            arrays[f"{name}.data"] = matrix.data.astype(np.float32)
+        return arrays
+
+    @staticmethod
+    def from_arrays(arrays: dict[str, np.ndarray]) -> "Model":
+        """The model from the arrays of `to_arrays`. Raises KeyError where one is missing."""
+        n = len(arrays["item_ids"])
+        matrices = [
+            sp.csr_matrix((arrays[f"{name}.data"], arrays[f"{name}.indices"], arrays[f"{name}.indptr"]), (n, n))
+            for name in _SPARSE
+        ]
+        plain = {f.name: arrays[f.name] for f in dataclasses.fields(Model) if f.name != "collaborative"}
+        return Model(collaborative=Collaborative(*matrices, item_users=arrays["item_users"]), **plain)

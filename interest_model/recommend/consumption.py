@@ -1,0 +1,106 @@
+"""What the ranker reads of the events, as Spark frames: who consumed what, and counts per item and time."""
+
+import datetime
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from interest_model.recommend.popularity import ItemCounts
+
+MICROS_PER_DAY = 86_400_000_000
+_FINE_DAYS = 28  # so far back bins are hours
+
+
+class Catalogue(NamedTuple):
+    """Every item consumed so far. item_ids (n,) str, ascending; first_days (n,) days since epoch when first consumed;
+    counts: consumptions per item and time bin."""
+
+    item_ids: np.ndarray
+    first_days: np.ndarray
+    counts: ItemCounts
+
+
+def end_of_day(run_date: datetime.date, zone: str) -> float:
+    """The moment a run_date ends in the log's zone, as days since 1970-01-01 UTC: when lists are made."""
+    midnight = datetime.datetime.combine(run_date + datetime.timedelta(days=1), datetime.time(), ZoneInfo(zone))
+    return midnight.timestamp() / 86_400
+
+
+def consumed(events: DataFrame) -> DataFrame:
+    """The events that consume an item, with `day`: event time as days since 1970-01-01 UTC."""
+    return events.where("consumption").withColumn("day", F.unix_micros("event_ts") / F.lit(float(MICROS_PER_DAY)))
+
+
+def catalogue(consumption: DataFrame, at_day: float, tuning_days: int) -> Catalogue:
+    """The catalogue from `consumed`. Collects one row per item and time bin: bounded by items and days, not by
+    users."""
+    bins = consumption.groupBy("item_id", _bin(at_day - tuning_days - _FINE_DAYS).alias("bin"))
+    rows = bins.agg(F.count("*").alias("count"), F.min("day").alias("first")).toArrow()
+    names, items = np.unique(np.asarray(rows.column("item_id").to_pylist(), dtype=str), return_inverse=True)
+    first_days = np.full(len(names), np.inf)
+    np.minimum.at(first_days, items, np.asarray(rows.column("first")))
+    order = np.lexsort((np.asarray(rows.column("bin")), items))  # sums in one order: the same bits whatever Spark did
+    counts = ItemCounts(
+        items[order].astype(np.int32),
+        np.asarray(rows.column("bin"))[order],
+        np.asarray(rows.column("count"))[order].astype(np.float64),
+    )
+    return Catalogue(names, first_days, counts)
+
+
+def _bin(fine_from_day: float) -> Column:
+    """Middle of an event's time bin; popularity.bin_day says the same in numpy."""
+    day = F.col("day")
+    return F.when(day >= fine_from_day, (F.floor(day * 24) + 0.5) / 24).otherwise(F.floor(day) + 0.5)
+
+
+def user_histories(consumption: DataFrame, item_ids: np.ndarray, length: int) -> DataFrame:
+    """One row per user: user_id, items (catalogue positions), days, weights; oldest first, the latest `length` events.
+
+    Ordered by (event_ts, event_id). Items outside item_ids are left out.
+    """
+    session = consumption.sparkSession
+    positions = pa.table({"item_id": pa.array(item_ids.tolist(), pa.string()), "item": np.arange(len(item_ids), dtype=np.int32)})
+    placed = consumption.join(F.broadcast(session.createDataFrame(positions)), "item_id")
+    event = F.struct("event_ts", "event_id", "item", "day", "weight")
+    ordered = placed.groupBy("user_id").agg(F.sort_array(F.collect_list(event)).alias("whole"))
+    start = F.greatest(F.size("whole") - length + 1, F.lit(1))
+    latest = ordered.select("user_id", F.slice("whole", start, F.lit(length)).alias("latest"))
+    return latest.select(
+        "user_id",
+        F.col("latest")["item"].alias("items"),
+        F.col("latest")["day"].alias("days"),
+        F.col("latest")["weight"].alias("weights"),
+    )
+
+
+def item_vectors(embeddings: DataFrame, item_ids: np.ndarray) -> np.ndarray:
+    """(n, d) float32 from one row (item_id, embedding) per item; zero rows where an item has no vector."""
+    rows = embeddings.where("embedding is not null").select("item_id", "embedding").toArrow()
+    if not rows.num_rows:
+        return np.zeros((len(item_ids), 1), dtype=np.float32)
+    rows = rows.combine_chunks()
+    width = len(rows.column("embedding")[0])
+    matrix = np.asarray(rows.column("embedding").combine_chunks().flatten(), dtype=np.float32).reshape(-1, width)
+    place = {name: position for position, name in enumerate(item_ids.tolist())}
+    found = np.array([place.get(name, -1) for name in rows.column("item_id").to_pylist()])
+    vectors = np.zeros((len(item_ids), width), dtype=np.float32)
+    vectors[found[found >= 0]] = matrix[found >= 0]
+    return vectors
+
+
+def active_users(events: DataFrame, run_date: datetime.date, active_days: int) -> DataFrame:
+    """The distinct user_id of users with any event in the `active_days` days up to run_date."""
+    since = run_date - datetime.timedelta(days=active_days)
+    return events.where(F.col("event_date") > F.lit(since)).select("user_id").distinct()
+
+
+def item_titles(items: DataFrame, item_ids: np.ndarray) -> np.ndarray:
+    """(n,) str: each item's title, or its id where it has none, from one row (item_id, title) per item."""
+    rows = items.where("title is not null").select("item_id", "title").toArrow()
+    titles = dict(zip(rows.column("item_id").to_pylist(), rows.column("title").to_pylist(), strict=True))
+    return np.array([titles.get(name, name) for name in item_ids.tolist()], dtype=object)

@@ -1,0 +1,132 @@
+"""The ranker over Spark: fits by sums over partitions of users, and lists. No user reaches the driver."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from interest_model.config import Ranker
+from interest_model.on_executors import Batches, gather_rows, map_batches
+from interest_model.recommend import candidates, explanation, fit, members, model_rows, scoring, weights
+from interest_model.recommend.blend import MEMBERS, Model
+from interest_model.recommend.consumption import Catalogue
+from interest_model.recommend.histories import Histories, between, from_arrow
+
+_USERS_AT_ONCE = 20_000  # of one partial sum; bounds its memory
+_PAIR_DDL = "kind string, item int, others binary, values binary"
+_TUNING_DDL = (
+    "night double, user_id string, n_novel int, n_repeat int, features binary, hits binary, seen binary"
+)
+_LIST_DDL = (
+    "user_id string, item_ids array<string>, scores array<double>, origins array<string>, reasons array<string>"
+)
+
+
+def fit_ranker(
+    histories: DataFrame, items: Catalogue, vectors: np.ndarray, at_day: float, settings: Ranker, repeats: bool
+) -> Model:
+    """The night's model from user histories (see consumption.user_histories) of events before at_day.
+
+    vectors (n, d): item texts. Members are fitted twice: before the tuning nights, to learn the weights, and on all.
+    """
+    texts = fit.text_vectors(vectors, settings.content_dimensions)
+    first_night = at_day - settings.tuning_days
+    draft = fit.draft_model(items.item_ids, _collaborative(histories, items, first_night, settings), texts, settings)
+    nights = fit.tuning_nights(draft, items.counts, items.first_days, at_day, settings)
+    tuning = weights.from_rows(_tuning_rows(histories, nights, settings), len(settings.popularity_half_lives_days))
+    learned = weights.learn(tuning, fit.prior_weights(settings), settings.weights_shrinkage, repeats)
+    draft = dataclasses.replace(draft, collaborative=_collaborative(histories, items, at_day, settings))
+    return fit.finished_model(draft, learned, items.counts, items.first_days, at_day, settings)
+
+
+def _collaborative(histories: DataFrame, items: Catalogue, before_day: float, settings: Ranker):
+    n_items = len(items.item_ids)
+    head = fit.ease_head(items.counts, n_items, before_day, settings.ease_max_items)
+
+    def sums(known: Histories) -> list[pa.RecordBatch]:
+        return fit.pair_batches(between(known, -np.inf, before_day), n_items, head, settings)
+
+    def merge(batches: Batches) -> Iterator[pa.RecordBatch]:
+        rows = [batch for batch in batches if batch.num_rows]
+        if rows:
+            yield from members.merge_rows(pa.Table.from_batches(rows), n_items)
+
+    partial = map_batches(histories, _over_users(sums), _PAIR_DDL)
+    merged = map_batches(partial.repartition("item"), merge, _PAIR_DDL).toArrow()
+    return fit.collaborative(merged, n_items, head, settings)
+
+
+def _tuning_rows(histories: DataFrame, nights: list[candidates.Night], settings: Ranker) -> pa.Table:
+    first, last = nights[0].at_day, nights[-1].at_day + 1.0
+    acted = F.filter("days", lambda day: (day >= first) & (day < last))
+    # one user-night per user and day acted on, at most: enough to know which share of the users fits the limit
+    nights_each = F.size(F.array_distinct(F.transform(acted, lambda day: F.floor(day - F.lit(first)))))
+    active = histories.withColumn("nights", nights_each).where("nights > 0")
+    user_nights = active.agg(F.sum("nights")).head()[0] or 0
+    share = min(1.0, settings.tuning_users / max(user_nights, 1))
+    sampled = active.where(F.pmod(F.xxhash64("user_id", F.lit(settings.seed)), F.lit(1_000_000)) < share * 1_000_000)
+    shared = histories.sparkSession.sparkContext.broadcast(nights)
+
+    def rows(known: Histories) -> list[pa.RecordBatch]:
+        return [candidates.tuning_rows(known, shared.value)]
+
+    return map_batches(sampled.drop("nights"), _over_users(rows), _TUNING_DDL).toArrow()
+
+
+def load_model(rows: DataFrame) -> tuple[Model, str]:
+    """The model and its version from one day's rows of table ranker_models."""
+    table = rows.toArrow()
+    return Model.from_arrays(model_rows.from_rows(table)), table.column("model_version")[0].as_py()
+
+
+def daily_lists(
+    histories: DataFrame, model: Model, titles: np.ndarray, at_day: float, length: int, repeats: bool
+) -> DataFrame:
+    """One row per user: user_id and four aligned arrays, best first: item_ids, scores, origins, reasons.
+
+    The `length` best items of each user at the moment at_day. titles (n,) str: what reasons call an item. Items already
+    consumed are left out unless `repeats`.
+    """
+    shared = histories.sparkSession.sparkContext.broadcast((model, titles))
+
+    def lists(known: Histories) -> list[pa.RecordBatch]:
+        ranker, names = shared.value
+        found = scoring.recommend(known, ranker, at_day, length, repeats)
+        offsets = pa.array(np.searchsorted(found.users, np.arange(known.n_users + 1)), pa.int32())
+        columns = {
+            "item_ids": pa.array(ranker.item_ids.tolist(), pa.string()).take(pa.array(found.items)),
+            "scores": pa.array(found.scores, pa.float64()),
+            "origins": pa.array(list(MEMBERS), pa.string()).take(pa.array(found.origins)),
+            "reasons": pa.array(explanation.reasons(found, names), pa.string()),
+        }
+        aligned = [pa.ListArray.from_arrays(offsets, column) for column in columns.values()]
+        return [pa.RecordBatch.from_arrays([pa.array(known.user_ids, pa.string()), *aligned], names=["user_id", *columns])]
+
+    return map_batches(histories, _over_users(lists), _LIST_DDL)
+
+
+def list_rows(lists: DataFrame) -> DataFrame:
+    """Rows user_id, rank, item_id, score, origin, reason from `daily_lists`."""
+    zipped = F.arrays_zip("item_ids", "scores", "origins", "reasons")
+    rows = lists.select("user_id", F.posexplode(zipped).alias("place", "one"))
+    return rows.select(
+        "user_id",
+        (F.col("place") + 1).alias("rank"),
+        F.col("one")["item_ids"].alias("item_id"),
+        F.col("one")["scores"].alias("score"),
+        F.col("one")["origins"].alias("origin"),
+        F.col("one")["reasons"].alias("reason"),
+    )
+
+
+def _over_users(function: Callable[[Histories], list[pa.RecordBatch]]) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
+    """`function` over histories, many users at a time."""
+
+    def run(batches: Batches) -> Iterator[pa.RecordBatch]:
+        for table in gather_rows(batches, _USERS_AT_ONCE):
+            yield from function(from_arrow(table))
+
+    return run

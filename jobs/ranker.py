@@ -1,0 +1,29 @@
+"""ranker_models: the night's ranker, fitted anew on everything known tonight."""
+
+from pyspark.sql import functions as F
+
+from interest_model.encoding.model_files import encoder_version
+from interest_model.history.known import events_known, items_known
+from interest_model.job import Night, main
+from interest_model.recommend.consumption import catalogue, consumed, end_of_day, item_vectors, user_histories
+from interest_model.recommend.daily import fit_ranker
+from interest_model.recommend.model_rows import to_rows, version_of
+
+
+def run(night: Night) -> None:
+    settings, zone = night.settings.ranker, night.source.zone
+    at_day = end_of_day(night.run_date, zone)
+    events = consumed(events_known(night.read("events"), night.run_date)).persist()
+    items = catalogue(night.counted("events", events), at_day, settings.tuning_days)
+    histories = user_histories(events, items.item_ids, settings.seen_length).persist()
+    embeddings = night.read("item_embeddings").where(F.col("encoder") == encoder_version(night.settings.encoder))
+    vectors = item_vectors(items_known(embeddings, night.run_date), items.item_ids)
+    model = fit_ranker(histories, items, vectors, at_day, settings, night.source.repeats)
+    arrays = model.to_arrays()
+    night.model_version = version_of(arrays)
+    night.step.counts["items"] = model.n_items
+    night.replace_days("ranker_models", night.spark.createDataFrame(to_rows(arrays, night.run_date)))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main("ranker", run, __doc__))
