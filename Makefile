@@ -1,20 +1,20 @@
 # make nightly and make test need nothing but Python 3.11, Java 17, make and a way to the package registry.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help env nightly test test-all fast lint airflow readers bench docs freeze clean
+.PHONY: help env nightly test test-all fast lint airflow airflow-env readers bench docs freeze clean
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 RAW ?=
-SOURCE ?= $(if $(RAW),,conf/sources/shop.yaml)
-RUN_DATE ?= $(if $(RAW),,2025-03-31)
+SOURCE ?=
+RUN_DATE ?=
 WAREHOUSE ?= warehouse
 PYTEST := $(BIN)/pytest
 export SPARK_CONF_DIR ?= $(CURDIR)/conf/spark
 export INTEREST_DATA_DIR
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 env:  ## the environment in .venv (about 6 GB) and the Delta jars
 	@make/environment.sh .venv constraints.txt
@@ -23,13 +23,17 @@ env:  ## the environment in .venv (about 6 GB) and the Delta jars
 readers:  ## .venv-readers: delta-rs, DuckDB and pandas with a current pyarrow
 	@NEEDS_JAVA=no NEEDS_GB=1 make/environment.sh .venv-readers constraints-readers.txt deltalake duckdb pandas pyarrow
 
+airflow-env:  ## .venv-airflow
+	@NEEDS_JAVA=no NEEDS_GB=1 make/environment.sh .venv-airflow constraints-airflow.txt \
+	    apache-airflow apache-airflow-providers-apache-spark
+
 nightly: env  ## one night, by default of a sample log; RAW= SOURCE= RUN_DATE= WAREHOUSE= for your own
 	@make/nightly.sh "$(RAW)" "$(SOURCE)" "$(RUN_DATE)" "$(WAREHOUSE)"
 
-test: env readers  ## fast and spark lanes, and what of slow fits ten minutes
+test: env readers airflow-env  ## fast and spark lanes, and what of slow fits ten minutes
 	@SECONDS=0; $(PYTEST) -m "not gpu and not long" && echo "tests passed in $$SECONDS seconds"
 
-test-all: env readers  ## everything this machine can run
+test-all: env readers airflow-env  ## everything this machine can run
 	@SECONDS=0; $(PYTEST) && echo "all tests passed in $$SECONDS seconds"
 
 fast: env  ## the lane without a JVM
@@ -38,14 +42,14 @@ fast: env  ## the lane without a JVM
 lint: env  ## ruff
 	@$(BIN)/ruff check .
 
-airflow: env  ## an Airflow environment of its own and one real day by 'airflow dags test'
+airflow: env airflow-env  ## an Airflow environment of its own and one real day by 'airflow dags test'
 	@make/airflow.sh
 
 bench: env  ## ratios against plain Spark SQL, the bare model and Spark ALS
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit; done
+	@for file in $$(grep -l __main__ benchmarks/*.py); do echo "== $$file"; $(BIN)/python "$$file" || exit; done
 
 docs: env  ## docs/tables.md from interest_model/tables.py
-	@$(BIN)/interest-model docs > docs/tables.md
+	@$(BIN)/python -m interest_model.data_dictionary > docs/tables.new && mv docs/tables.new docs/tables.md
 
 freeze: env  ## constraints.txt from what is installed
 	@make/freeze.sh

@@ -13,7 +13,8 @@ class BuildWithConf(build_py):
     def run(self):
         super().run()
         if not self.editable_mode:
-            shutil.copytree(Path(__file__).parent / "conf", Path(self.build_lib, "interest_model", "conf"), dirs_exist_ok=True)
+            inside = Path(self.build_lib, "interest_model", "conf")
+            shutil.copytree(Path(__file__).parent / "conf", inside, dirs_exist_ok=True)
 
 
 setup(cmdclass={"build_py": BuildWithConf})

@@ -89,7 +89,7 @@ class Ranker:
     tuning_days: int
     tuning_users: int
     weights_shrinkage: float
-    prior_weights: dict[str, float]
+    prior_weights: dict[str, dict[str, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +123,6 @@ class Tracking:
 @dataclasses.dataclass(frozen=True)
 class Runtime:
     master: str
-    shuffle_partitions: int
     min_free_disk_gb: float
 
 

@@ -15,7 +15,7 @@ from interest_model.errors import SetupError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-JAVA_OLDEST = 17
+JAVA_VERSIONS = range(17, 24)  # Spark 4.0 needs 17; from 24 on its gateway does not start
 
 
 def start_session(app: str, master: str = "", scratch: Path | None = None) -> "SparkSession":
@@ -71,7 +71,7 @@ def java_executable() -> str | None:
 
 
 def check_java() -> None:
-    """SetupError unless a Java of JAVA_OLDEST or newer will be found."""
+    """SetupError unless a Java that Spark can use will be found."""
     remedy = "install a Java 17 runtime (Debian: openjdk-17-jre-headless) or point JAVA_HOME at one"
     java = java_executable()
     if java is None:
@@ -81,10 +81,9 @@ def check_java() -> None:
     answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
     match = re.search(r'version "(\d+)(?:\.(\d+))?', answer.stderr + answer.stdout)
     major = int(match.group(2) if match.group(1) == "1" else match.group(1)) if match else 0
-    if major < JAVA_OLDEST:
-        raise SetupError(
-            f"{java} is Java {major or 'of an unknown version'}; Spark 4 needs {JAVA_OLDEST} or newer", remedy
-        )
+    if major not in JAVA_VERSIONS:
+        found = f"{java} is Java {major or 'of an unknown version'}"
+        raise SetupError(f"{found}; Spark 4.0 needs 17 to {JAVA_VERSIONS[-1]}", remedy)
 
 
 def check_disk(folder: Path, least_gb: float) -> None:

@@ -25,7 +25,8 @@ class Storage:
 
     def __init__(self, spark: SparkSession, root: str, commit_info: dict | None = None):
         self.spark = spark
-        self.root = str(root).rstrip("/")
+        # a path with no scheme is local, and Spark would take a relative one for a table's name
+        self.root = root.rstrip("/") if "://" in root else str(Path(root.removeprefix("file:")).absolute())
         self.commit_info = dict(commit_info or {})
         self.versions_read: dict[str, int] = {}
         self.versions_written: dict[str, int] = {}
@@ -36,7 +37,7 @@ class Storage:
 
     def local_folder(self, name: str) -> Path:
         """A folder beside the tables for what is no table (claims, keys, the MLflow store)."""
-        return Path(self.root.removeprefix("file:")) / f"_{name}"
+        return Path(self.root) / f"_{name}"
 
     def exists(self, name: str) -> bool:
         return self._newest_version(name) >= 0
@@ -132,8 +133,10 @@ class Storage:
         if where.count("DATE'") > 1:  # many days: gather each day's rows into few files, at the price of a shuffle
             writer = writer.option("optimizeWrite", "true")
         info = self.commit_info | {"inputs": self.versions_read}
+        before = self._newest_version(table.name)
         writer.option("userMetadata", json.dumps(info, default=str)).save(self.path(table.name))
-        written = self._last_commit(table.name)[1]
+        version, rows = self._last_commit(table.name)
+        written = rows if version > before else 0  # nothing to remove and nothing to write makes no commit
         if written != expected:
             raise DataError(f"table {table.name}: {expected} rows to write, Delta wrote {written} ({where[:200]})")
 

@@ -12,6 +12,7 @@ find_python() {
     local name path
     for name in ${PYTHON:-python3.11 python3.12 python3}; do
         while read -r path; do
+            [[ $path == "$PWD"/.venv* ]] && continue  # this is what may be about to be rebuilt
             if "$path" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then
                 echo "$path"
                 return

@@ -13,7 +13,7 @@ if [ "$(cat "$stamp" 2>/dev/null)" = "$state" ]; then
 fi
 
 python=$(make/checks.sh)
-echo "Setting up $folder with $python"
+echo "Setting up $folder with $python (.venv is about 6 GB: a minute or two on a fast line)"
 SECONDS=0
 rm -rf "$folder"
 "$python" -m venv "$folder"

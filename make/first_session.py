@@ -1,4 +1,4 @@
-"""Starts a session with the static settings and reads one row through Delta's catalog; fails where the jars are missing."""
+"""Starts a session with the static settings and writes and reads a Delta table; fails where the jars are missing."""
 
 import tempfile
 

@@ -97,8 +97,9 @@ from interest_model.on_executors import map_batches, task_device
 import pyarrow as pa
 
 settings = {
+    "spark.worker.resource.gpu.amount": "1",
+    "spark.worker.resource.gpu.discoveryScript": sys.argv[1],
     "spark.executor.resource.gpu.amount": "1",
-    "spark.executor.resource.gpu.discoveryScript": sys.argv[1],
     "spark.task.resource.gpu.amount": "0.001",
     "spark.ui.enabled": "false",
 }
@@ -116,7 +117,8 @@ def device(batches):
 try:
     frame = spark.range(40).repartition(4)
     found = map_batches(frame, device, "device string, rows long, torch boolean", 0.5).collect()
-    print("FOUND", sorted({row.device for row in found}), sum(row.rows for row in found), any(row.torch for row in found))
+    devices, rows = sorted({row.device for row in found}), sum(row.rows for row in found)
+    print("FOUND", devices, rows, any(row.torch for row in found))
     try:
         map_batches(frame, device, "device string, rows long, torch boolean", 2.0)
     except SetupError as error:
@@ -138,7 +140,7 @@ def test_the_address_a_cluster_hands_out_reaches_the_task_without_cuda(tmp_path)
     root = str(Path(__file__).resolve().parent.parent)
     environment = {**os.environ, "PYTHONPATH": root, "PYSPARK_PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
-        [sys.executable, str(program), str(script)], env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, str(program), str(script)], env=environment, capture_output=True, text=True, timeout=540
     )
     assert "FOUND ['cuda:7'] 40 False" in done.stdout, done.stdout + done.stderr
     assert "REFUSED each encoding task asks for 2.0 GPUs, executors have 1" in done.stdout

@@ -42,7 +42,16 @@ def tiny_log(tmp_path_factory) -> Path:
 
 def launch(starter: str, folder: Path, **environment: str) -> dict:
     """The facts of a session that ran jobs/events.py on a machine whose own clock is New York's."""
-    arguments = ["--run-date", "2013-08-20", "--source", "tiny.yaml", "--raw", "raw", "--warehouse", starter]
+    arguments = [
+        "--run-date",
+        "2013-08-20",
+        "--source",
+        "tiny.yaml",
+        "--raw",
+        "raw",
+        "--warehouse",
+        str(folder / starter),
+    ]
     command = [
         starter,
         str(REPOSITORY / "tests" / "launch_probe.py"),
@@ -61,7 +70,9 @@ def launch(starter: str, folder: Path, **environment: str) -> dict:
         command, cwd=folder, env=machine | environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    facts = json.loads(done.stdout.strip().splitlines()[-1])
+    assert facts["code"] == 0, done.stderr
+    return facts
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +87,6 @@ def by_spark_submit(tiny_log) -> dict:
 
 def test_both_have_the_memory_and_zone_of_spark_defaults(by_python, by_spark_submit):
     assert by_python == by_spark_submit
-    assert by_python["code"] == 0
     assert by_python["driver_memory_mb"] == 2048
     assert by_python["session_zone"] == by_python["jvm_zone"] == "UTC"
     assert by_python["half_past_midnight_in_python"] == "2013-08-20T00:30:00"

@@ -55,7 +55,7 @@ def select_mapped(
             return frame.select(*kept, *[F.expr(text).alias(name) for name, text in expressions.items()])
         except (AnalysisException, ParseException):
             for name, text in expressions.items():
-                _check(frame, text, f"{source.file}: key '{key}.{name}'")
+                _check(frame, text, f"{source.file}: key '{key + '.' if key else ''}{name}'")
             raise
 
 

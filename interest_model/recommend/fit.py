@@ -66,9 +66,9 @@ def text_vectors(embeddings: np.ndarray, dimensions: int) -> np.ndarray:
 
 
 def draft_model(item_ids: np.ndarray, fitted: Collaborative, vectors: np.ndarray, settings: Ranker) -> Model:
-    """A model with personal members only, equal weights and no popularity yet: what tuning nights are scored with."""
+    """A model without popularity, with the first prior's weights: what tuning nights are scored with."""
     n = len(item_ids)
-    prior = prior_weights(settings)
+    prior = prior_weights(settings)[0]
     return Model(
         item_ids=np.asarray(item_ids, dtype=str),
         collaborative=fitted,
@@ -87,14 +87,19 @@ def draft_model(item_ids: np.ndarray, fitted: Collaborative, vectors: np.ndarray
 
 
 def prior_weights(settings: Ranker) -> np.ndarray:
-    """(M,) what the learned weights are shrunk to: popularity and the personal members as the settings state, summing
-    to one."""
-    known = settings.prior_weights
-    if set(known) != set(MEMBERS):
-        odd = ", ".join(sorted(set(known) ^ set(MEMBERS)))
-        raise ConfigError(f"ranker.prior_weights: needs every member of the blend and no other; differs in: {odd}")
-    values = np.array([known[name] for name in MEMBERS], dtype=np.float64)
-    return values / values.sum()
+    """(p, M) what the learned weights start from and are shrunk to: a row per prior of the settings, summing to one.
+
+    Raises ConfigError where a prior names another set of members.
+    """
+    for name, prior in settings.prior_weights.items():
+        if set(prior) != set(MEMBERS):
+            odd = ", ".join(sorted(set(prior) ^ set(MEMBERS)))
+            raise ConfigError(
+                f"ranker.prior_weights.{name}: needs every member of the blend and no other; differs in: {odd}"
+            )
+    rows = [[prior[member] for member in MEMBERS] for prior in settings.prior_weights.values()]
+    values = np.array(rows, dtype=np.float64)
+    return values / values.sum(axis=1, keepdims=True)
 
 
 def tuning_nights(

@@ -196,10 +196,9 @@ def _evidence(histories: Histories, model: Model, at_day: float, rows) -> tuple[
         half_life = model.half_lives[2] if name in ("ease", "own") else model.half_lives[1]
         links = _links(model, name, histories.items[event[chosen]], items[row[chosen]])
         strength[chosen] = links * histories.weights[event[chosen]] * 0.5 ** (age[chosen] / half_life)
-    order = np.lexsort((event, strength, row))
-    last = np.flatnonzero(np.diff(np.append(row[order], -1)) != 0)
-    best = order[last]
-    best = best[strength[best] > 0]
+    starts = (np.cumsum(counts) - counts)[counts > 0]
+    peak = np.repeat(np.maximum.reduceat(strength, starts), counts[counts > 0]) if len(starts) else strength
+    best = np.flatnonzero((strength == peak) & (strength > 0))  # of equals the latest is written last, and stays
     evidence[row[best]], days[row[best]] = histories.items[event[best]], histories.days[event[best]]
     return evidence, days
 

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pendulum
 from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.encoders import coerce_to_core_timetable
 
 folder = Path(__file__).resolve().parents[2] / "airflow_dags"
-bag = DagBag(dag_folder=str(folder), include_examples=False)
+bag = DagBag(dag_folder=str(folder))
 if bag.import_errors:
     sys.exit(f"the DAG cannot be imported: {bag.import_errors}")
 dag = bag.dags["interest_model_nightly"]
-interval = dag.timetable.infer_manual_data_interval(run_after=pendulum.datetime(2013, 8, 21, 6, tz="UTC"))
+timetable = coerce_to_core_timetable(dag.timetable)
+interval = timetable.infer_manual_data_interval(run_after=pendulum.datetime(2013, 8, 21, 6, tz="UTC"))
 tasks = {
     task.task_id: {
         "after": sorted(task.upstream_task_ids),
@@ -20,13 +22,12 @@ tasks = {
         "arguments": task.application_args,
         "retries": task.retries,
         "retry_delay_seconds": task.retry_delay.total_seconds(),
-        "teardown": task.is_teardown,
         "deploy_mode": task._deploy_mode,
     }
     for task in dag.tasks
 }
-start = tasks["claim"]["arguments"][1]
-rendered = dag.get_template_env().from_string(start).render(data_interval_start=interval.start)
+run_date = tasks["claim"]["arguments"][1]
+rendered = dag.get_template_env().from_string(run_date).render(data_interval_start=interval.start)
 heavy = sorted(name for name in ("pyspark", "torch", "pandas", "mlflow", "delta") if name in sys.modules)
 print(
     json.dumps(

@@ -1,0 +1,76 @@
+"""Which files a model is, and the version made of them."""
+
+import dataclasses
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from interest_model.encoding import model_files
+from interest_model.encoding.model_files import encoder_version, model_folder, weight_files, weights_sha256
+from interest_model.errors import ConfigError, SetupError
+
+
+def test_version_names_model_pooling_and_weights(minilm):
+    assert encoder_version(minilm) == "minilm-mean-53aa5117"
+
+
+@pytest.mark.parametrize(
+    "change, ending",
+    [
+        ({"precision": "float16"}, "-float16"),
+        ({"max_tokens": 256}, "-t256"),
+        ({"prefix": "query: "}, "-p" + hashlib.sha256(b"query: ").hexdigest()[:8]),
+        ({"batch_tokens": 1, "window_texts": 1, "gpu_per_task": 1.0}, ""),  # change how fast, not what
+    ],
+)
+def test_version_holds_what_changes_vectors_and_nothing_else(minilm, change, ending):
+    assert encoder_version(dataclasses.replace(minilm, **change)) == "minilm-mean-53aa5117" + ending
+
+
+def test_other_weights_make_another_version(tiny_bert, tmp_path):
+    copy = tmp_path / Path(tiny_bert.model).name
+    shutil.copytree(tiny_bert.model, copy)
+    there = dataclasses.replace(tiny_bert, model=str(copy))
+    assert encoder_version(there) == encoder_version(tiny_bert)
+    with open(copy / "model.safetensors", "r+b") as file:
+        file.seek(-4, 2)
+        file.write(b"\x00\x00\x80\x3f")
+    assert encoder_version(there) != encoder_version(tiny_bert)
+
+
+def test_hash_of_several_files_is_over_all_of_them(tmp_path):
+    for name in ("model-1.safetensors", "model-2.safetensors"):
+        (tmp_path / name).write_bytes(name.encode())
+    hashes = [hashlib.sha256(f"model-{i}.safetensors".encode()).hexdigest() for i in (1, 2)]
+    assert weights_sha256(str(tmp_path)) == hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def test_safetensors_come_before_bin_and_other_pickles_never(tmp_path):
+    (tmp_path / "model.pkl").touch()
+    with pytest.raises(SetupError, match="no weights"):
+        weight_files(tmp_path)
+    (tmp_path / "pytorch_model.bin").touch()
+    assert [path.name for path in weight_files(tmp_path)] == ["pytorch_model.bin"]
+    (tmp_path / "model.safetensors").touch()
+    assert [path.name for path in weight_files(tmp_path)] == ["model.safetensors"]
+
+
+def test_embedded_weights_that_are_not_the_published_are_refused(monkeypatch, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"something else")
+    monkeypatch.setattr(model_files, "model_folder", lambda model: tmp_path)
+    with pytest.raises(SetupError, match="not the published"):
+        weights_sha256("minilm")
+
+
+def test_a_model_that_is_nowhere_names_the_remedy(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(SetupError, match="hf download no-one/no-such-model"):
+        model_folder("no-one/no-such-model")
+
+
+@pytest.mark.parametrize("change", [{"pooling": "max"}, {"precision": "int8"}])
+def test_unknown_settings_name_their_key(minilm, change):
+    with pytest.raises(ConfigError, match=f"encoder.{next(iter(change))}"):
+        encoder_version(dataclasses.replace(minilm, **change))

@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from interest_model.errors import ConfigError
+from interest_model.recommend import fit
+from interest_model.recommend.blend import MEMBERS
+from tests.recommend.worlds import ranker_settings
+
+
+def test_text_vectors_keep_angles_where_the_texts_span_few_dimensions():
+    rng = np.random.default_rng(0)
+    wide = (rng.normal(size=(20, 3)) @ rng.normal(size=(3, 30))).astype(np.float32)
+    wide /= np.linalg.norm(wide, axis=1, keepdims=True)
+    short = fit.text_vectors(wide, 3)
+    assert short.shape == (20, 3)
+    assert short @ short.T == pytest.approx(wide @ wide.T, abs=1e-4)
+
+
+def test_items_without_text_stay_zero():
+    given = np.array([[np.nan, np.nan], [0.0, 0.0], [0.6, 0.8]], dtype=np.float32)
+    assert fit.text_vectors(given, 8).tolist() == [[0, 0], [0, 0], [pytest.approx(0.6), pytest.approx(0.8)]]
+
+
+def test_prior_weights_sum_to_one_in_member_order():
+    settings = ranker_settings()
+    rows = fit.prior_weights(settings)
+    assert rows.sum(axis=1) == pytest.approx(np.ones(len(settings.prior_weights)))
+    weights, known = rows[0], next(iter(settings.prior_weights.values()))
+    assert weights[MEMBERS.index("ease")] / weights[0] == pytest.approx(known["ease"] / known["popularity"])
+
+
+def test_a_member_unknown_to_the_blend_is_a_configuration_error():
+    with pytest.raises(ConfigError, match="horoscope"):
+        fit.prior_weights(ranker_settings(**{"prior_weights.moving_catalogue.horoscope": 1.0}))

@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+
+from interest_model.recommend.popularity import ItemCounts, bin_day, decayed, head_items, recent
+
+COUNTS = ItemCounts(np.array([0, 0, 1]), np.array([10.0, 8.0, 6.0]), np.array([2.0, 1.0, 4.0]))
+
+
+def test_a_count_halves_with_each_half_life():
+    # item 0: 2 at age 2, 1 at age 4; item 1: 4 at age 6; half life 2
+    assert decayed(COUNTS, 2, 12.0, (2.0,)).tolist() == [[2 / 2 + 1 / 4], [4 / 8]]
+
+
+def test_nothing_after_the_moment_counts():
+    assert decayed(COUNTS, 2, 10.0, (2.0,))[:, 0] == pytest.approx([0.5, 1.0])
+    assert recent(COUNTS, 2, 10.0, 7.0).tolist() == [1.0, 4.0]
+
+
+def test_recent_counts_the_window_only():
+    assert recent(COUNTS, 2, 12.0, 4.0).tolist() == [3.0, 0.0]
+
+
+def test_bins_are_hours_lately_and_days_before():
+    days = np.array([10.0, 10.0 + 1.5 / 24, 9.9])
+    assert bin_day(days, 10.0) == pytest.approx([10 + 0.5 / 24, 10 + 1.5 / 24, 9.5])
+
+
+def test_head_is_ascending_with_ties_to_the_smaller_and_without_unused_items():
+    assert head_items(np.array([1.0, 3.0, 3.0, 0.0, 3.0]), 2).tolist() == [1, 2]
+    assert head_items(np.array([1.0, 0.0]), 2).tolist() == [0]
