@@ -123,6 +123,7 @@ class Tracking:
 @dataclasses.dataclass(frozen=True)
 class Runtime:
     master: str
+    shuffle_partitions: int
     min_free_disk_gb: float
 
 

@@ -156,6 +156,7 @@ def open_night(options: argparse.Namespace, run_date: date, spark: SparkSession 
         raise UsageError(f"--raw {options.raw}: there is no such folder")
     check_disk(Path(options.warehouse).absolute(), settings.runtime.min_free_disk_gb)
     spark = spark or start_session("interest-model", master=settings.runtime.master)
+    spark.conf.set("spark.sql.shuffle.partitions", settings.runtime.shuffle_partitions)
     storage = Storage(spark, options.warehouse)
     owner = options.owner or default_owner()
     return Night(run_date, settings, source, options.raw, storage, owner, options.takeover)
