@@ -50,7 +50,7 @@ def fit_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 def list_column(matrix: np.ndarray, valid: np.ndarray) -> pa.ListArray:
     """A list column over the rows of `matrix` (n, d) in one flat buffer; null where `valid` (n,) is false.
 
-    Measured on 40,000 rows of 384 floats: 2.8 times as fast as building Python lists.
+    benchmarks/arrow_edge.py: 3.7 times the rows per second of a pandas UDF that returns Python lists.
     """
     lengths = np.where(valid, matrix.shape[1], 0)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)

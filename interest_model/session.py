@@ -55,8 +55,6 @@ def _prepare_environment() -> None:
     """What must be set before the JVM and the Python workers start."""
     os.environ.setdefault("SPARK_CONF_DIR", str(conf_dir() / "spark"))
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    # one thread per Python worker: as many workers as cores run at once
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     # collect() and plain UDFs ignore the session's zone and use the process's
     os.environ["TZ"] = "UTC"
     time.tzset()

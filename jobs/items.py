@@ -1,6 +1,6 @@
 """items: what item files and tonight's events say of items, where that is new."""
 
-from interest_model.history.events import rejected_rows
+from interest_model.history.events import not_refused_before, rejected_rows
 from interest_model.history.items import changed_items, read_described_items, read_item_files
 from interest_model.job import Night, main
 
@@ -12,7 +12,9 @@ def run(night: Night) -> None:
     night.replace_days("items", changed)
     if files is not None:
         night.step.read["item lines"] = files.read
-        refused = rejected_rows(files.refused, night.run_date, night.keys.raw)
+        earlier = night.read("events_rejected").where(f"run_date < DATE'{night.run_date}'")
+        new = not_refused_before(files.refused, earlier)
+        refused = rejected_rows(new, night.run_date, night.keys.raw)
         night.replace("events_rejected", refused, f"run_date = DATE'{night.run_date}' and rule like 'item%'")
 
 

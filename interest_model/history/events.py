@@ -42,6 +42,12 @@ REASONS = {
     "value_range": "value outside the mapping's value_range",
     "unknown_type": "no event type, or one the mapping gives no weight",
     "user_day_limit": "more events of one user on one day than limits.events_per_user_day",
+    "item_broken_encoding": "item file: bytes that do not decode in the mapping's encoding",
+    "item_wrong_columns": "item file: number of columns differs from the header's, or no JSON object",
+    "item_missing_item": "item file: no item id",
+    "item_long_id": "item file: the item id is longer than limits.id_length",
+    "item_bad_type": "item file: price, latitude or longitude is not a finite number",
+    "item_bad_place": "item file: latitude beyond 90 or longitude beyond 180 degrees, or one alone",
 }
 _TEXTS = ("value", "latitude", "longitude", "utc_offset_minutes", "place_id", "session_key", "text")
 _LINE = "file string, line bigint, raw binary, broken string, refused string, arrival_date date"
@@ -188,7 +194,9 @@ def judge(lines: DataFrame, source: Source, limits: Limits) -> DataFrame:
     )
     ruled = typed.withColumn("rule", rule).drop("value", "latitude", "longitude", "utc_offset_minutes", "long_user")
     named = ruled.withColumnsRenamed({name: name.removesuffix("_number") for name in numbers})
-    return _flags(named.withColumn("utc_offset_minutes", F.col("utc_offset").cast("int")).drop("utc_offset"), source)
+    return _flags(
+        named.withColumn("utc_offset_minutes", F.col("utc_offset").try_cast("int")).drop("utc_offset"), source
+    )
 
 
 def _checks(source: Source, limits: Limits) -> dict[str, Column]:
@@ -219,7 +227,7 @@ def _checks(source: Source, limits: Limits) -> dict[str, Column]:
 def _flags(frame: DataFrame, source: Source) -> DataFrame:
     conditions = {"consumption": source.consumption, "positive": source.positive}
     flagged = select_mapped(frame, tuple(frame.columns), conditions, source, "")
-    return flagged.withColumns({name: F.coalesce(F.col(name).cast("boolean"), F.lit(False)) for name in conditions})
+    return flagged.withColumns({name: F.coalesce(F.col(name).try_cast("boolean"), F.lit(False)) for name in conditions})
 
 
 def accept(
@@ -231,7 +239,7 @@ def accept(
     known_rejected: rows of events_rejected of earlier nights: a line whose arrival cannot be told is refused once.
     DataError: the counts do not add up.
     """
-    fresh = with_long_user(_not_refused_before(lines.frame, known_rejected), limits)
+    fresh = with_long_user(not_refused_before(lines.frame, known_rejected), limits)
     judged = judge(pseudonymise(fresh, keys.user), source, limits).withColumn("event_id", _event_id()).persist()
     fine = judged.where("rule is null")
     if not any("event_id" in one.columns for one in source.inputs):
@@ -249,8 +257,11 @@ def accept(
     )
 
 
-def _not_refused_before(lines: DataFrame, known_rejected: DataFrame) -> DataFrame:
-    """Without the lines of unknown arrival that an earlier night has refused: every night sees them again."""
+def not_refused_before(lines: DataFrame, known_rejected: DataFrame) -> DataFrame:
+    """Without the lines of unknown arrival that an earlier night has refused: every night sees them again.
+
+    Columns file, line, arrival_date are looked at, so refused lines of item files fit too.
+    """
     before = known_rejected.where("arrival_date is null").select("file", "line").alias("before")
     same = "line.arrival_date is null and line.file = before.file and line.line = before.line"
     return lines.alias("line").join(before, F.expr(same), "left_anti")

@@ -14,14 +14,6 @@ from interest_model.history.raw import OWN, Records, read_records
 from interest_model.source import ItemFile, Source
 from interest_model.tables import ITEMS
 
-REASONS = {
-    "item_broken_encoding": "item file: bytes that do not decode in the mapping's encoding",
-    "item_wrong_columns": "item file: number of columns differs from the header's, or no JSON object",
-    "item_missing_item": "item file: no item id",
-    "item_long_id": "item file: the item id is longer than limits.id_length",
-    "item_bad_type": "item file: price, latitude or longitude is not a finite number",
-    "item_bad_place": "item file: latitude beyond 90 or longitude beyond 180 degrees, or one without the other",
-}
 # how the described items of a night are ordered: the last one holds
 _ORDER = ("order_ts", "file", "line")
 

@@ -175,6 +175,46 @@ def test_a_day_without_a_file_is_a_night_without_events(spark, tmp_path):
 
 
 @pytest.mark.spark
+def test_files_without_lines_are_nights_without_events(spark, tmp_path):
+    (tmp_path / "2026-01-01.csv").write_text(HEADER, encoding="utf-8")
+    assert night(spark, mapping(tmp_path), tmp_path, None, FIRST)[2]["read"] == 0
+    (tmp_path / "2026-01-02.csv").write_text("", encoding="utf-8")
+    assert night(spark, mapping(tmp_path), tmp_path, FIRST, SECOND)[2]["read"] == 0
+
+
+@pytest.mark.spark
+def test_numbers_and_times_beyond_all_types_cost_their_line_only(spark, tmp_path):
+    odd = ["1e999999999", "9" * 400, "NaN", "-1", "1782900000.5.5", "0x10", "253402300800", "1e18"]
+    text = HEADER + "".join(f"ann,i1,buy,{one},4,,\nann,i1,buy,5,4,{one},{one}\n" for one in odd)
+    (tmp_path / "2026-01-01.csv").write_text(text, encoding="utf-8")
+    columns = COLUMNS | {"utc_offset_minutes": "lat"}
+    for formats in (["epoch_seconds"], ["epoch_millis"], ["iso"], ["yyyy-MM-dd", "yyyyMMdd"]):
+        source = mapping(tmp_path, time_formats=formats, columns=columns)
+        _, _, counts = night(spark, source, tmp_path, None, FIRST)
+        assert counts["read"] == 2 * len(odd) and counts["rejected"] >= len(odd)
+
+
+@pytest.mark.spark
+def test_parquet_time_stamps_are_instants_and_local_times_are_in_the_logs_zone(spark, tmp_path):
+    frame = spark.sql(
+        "select 7L as user, 'i1' as item, 2.5D as value, timestamp'2026-01-01 10:00:00Z' as instant, "
+        "timestamp_ntz'2026-01-01 10:00:00' as local, array(named_struct('t', 'x')) as more"
+    )
+    frame.write.parquet(str(tmp_path / "log" / "2026-01-01"))
+    found = {}
+    for column in ("instant", "local"):
+        columns = {"user_id": "user", "item_id": "item", "event_ts": column, "value": "value", "text": "more[0].t"}
+        source = mapping(
+            tmp_path, files="log/{date}", format="parquet", columns=columns, event_type="buy", zone="Asia/Tokyo"
+        )
+        events, _, _ = night(spark, source, tmp_path, None, FIRST)
+        found[column] = [(row.user_id, row.event_ts, row.value, row.text) for row in events]
+    ann = pseudonym(KEYS.user, "7")
+    assert found["instant"] == [(ann, datetime(2026, 1, 1, 10), 2.5, "x")]
+    assert found["local"] == [(ann, datetime(2026, 1, 1, 1), 2.5, "x")]
+
+
+@pytest.mark.spark
 @pytest.mark.parametrize(
     ("text", "formats", "zone", "expected"),
     [
