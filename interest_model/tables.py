@@ -102,7 +102,7 @@ EVENTS_REJECTED = Table(
         _column("rule", "string", "short name of the rule that refused it"),
         _column("reason", "string", "what was wrong, without the user's id"),
         _optional("arrival_date", "date", "day the line reached us; null: cannot be told"),
-        Column("raw_encrypted", "string", "Fernet token of the raw line, because it holds the plain user id", random=True),
+        Column("raw_encrypted", "string", "Fernet token of the raw line, which holds the plain user id", random=True),
     ),
 )
 

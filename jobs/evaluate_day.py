@@ -23,7 +23,7 @@ def run(night: Night) -> None:
             continue
         model, _ = load_model(night.storage.read_day("ranker_models", list_date))
         truth = truth_of(consumed(known), list_date, night.run_date)
-        before = consumed(events_known(known, list_date)).join(truth.select("user_id").distinct(), "user_id", "left_semi")
+        before = consumed(events_known(known, list_date)).join(truth.select("user_id"), "user_id", "left_semi")
         histories = user_histories(before, model.item_ids, night.settings.ranker.seen_length)
         at_day = end_of_day(list_date, source.zone)
         sums = judged(cases(truth, histories, lists, model), model, at_day, settings, source.repeats)

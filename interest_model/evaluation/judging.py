@@ -57,6 +57,18 @@ def from_batch(batch: pa.RecordBatch | pa.Table) -> Cases:
     return Cases(from_arrow(table), rows, np.concatenate([*truth, np.zeros(0, np.int64)]), listed)
 
 
+class Judged(NamedTuple):
+    """Users who have something to find. keys: ascending row * width + item of their truth; segments: name to (n_users,)
+    bool; model: the night's; at_day: scoring time of the lists; settings: cutoffs, bootstrap and limits of segments."""
+
+    user_ids: np.ndarray
+    keys: np.ndarray
+    segments: dict[str, np.ndarray]
+    model: Model
+    at_day: float
+    settings: Evaluation
+
+
 class Sums:
     """Mergeable sums of metric values by (variant, model, metric, k, segment).
 
@@ -131,7 +143,7 @@ def judge(cases: Cases, model: Model, at_day: float, settings: Evaluation, repea
         for variant in ("novel", "repeat") if repeats else ("novel",):
             given = (issued, issued and (variant == "repeat") == repeats)
             _judge_known(_chosen(chunk, known), model, at_day, (variant, *given), settings, sums)
-            _judge_unknown(_chosen(chunk, ~known), model, variant, settings, sums)
+            _judge_unknown(_chosen(chunk, ~known), model, at_day, variant, settings, sums)
     return sums
 
 
@@ -159,13 +171,16 @@ def _judge_known(cases: Cases, model: Model, at_day: float, kind, settings: Eval
     cases = _chosen(cases, judged)
     keys = _truth_keys(cases, model, variant)
     segments = _segments(cases.histories, settings)
+    users = Judged(cases.histories.user_ids, keys, segments, model, at_day, settings)
     served = (cases.listed >= 0).any(axis=1) | (not issued)
     for name, items in _lists(cases, model, at_day, variant == "repeat", max(settings.cutoffs)):
         items = np.where(served[:, None], cases.listed if stands and name == RANKER else items, -1)
-        _add(sums, (variant, name), items, keys, cases.histories, segments, model, at_day, settings)
+        _add(sums, (variant, name), items, users)
 
 
-def _judge_unknown(cases: Cases, model: Model, variant: str, settings: Evaluation, sums: Sums) -> None:
+def _judge_unknown(
+    cases: Cases, model: Model, at_day: float, variant: str, settings: Evaluation, sums: Sums
+) -> None:
     """Users without history: everybody gets the same list, by decayed popularity or by the 7 days' count."""
     keys = _truth_keys(cases, model, variant)
     judged = np.bincount(keys // _width(model), minlength=cases.histories.n_users) > 0
@@ -174,6 +189,7 @@ def _judge_unknown(cases: Cases, model: Model, variant: str, settings: Evaluatio
     cases = _chosen(cases, judged)
     keys, n = _truth_keys(cases, model, variant), cases.histories.n_users
     segments = {"no_history": np.ones(n, dtype=bool)}
+    users = Judged(cases.histories.user_ids, keys, segments, model, at_day, settings)
     for name, scores in (
         (RANKER, model.trends[:, 0]),
         ("popularity", model.trends[:, 0]),
@@ -182,7 +198,7 @@ def _judge_unknown(cases: Cases, model: Model, variant: str, settings: Evaluatio
         items = np.full(max(settings.cutoffs), -1)
         best, _ = scoring.popular_list(scores, len(items))
         items[: len(best)] = best
-        _add(sums, (variant, name), np.tile(items, (n, 1)), keys, cases.histories, segments, model, None, settings)
+        _add(sums, (variant, name), np.tile(items, (n, 1)), users)
 
 
 def _width(model: Model) -> int:
@@ -234,23 +250,24 @@ def _same_for_all(scores: np.ndarray, histories: Histories, length: int) -> sp.c
     return sp.csr_matrix(entries, (n, len(scores)))
 
 
-def _add(sums: Sums, kind, items, keys, histories: Histories, segments, model: Model, at_day, settings) -> None:
-    """Adds every metric of one model's lists to the sums, by segment; kind: variant and model's name."""
-    width, n = _width(model), len(items)
-    boot = bootstrap.weights(histories.user_ids, settings.bootstrap_replicates, settings.seed)
-    groups = [(name, mask, keys) for name, mask in segments.items()]
-    if at_day is not None:
-        groups.append(("new_items", np.ones(n, dtype=bool), keys[_is_new(keys % width, model, at_day, settings)]))
+def _add(sums: Sums, kind: tuple[str, str], items: np.ndarray, users: Judged) -> None:
+    """Adds every metric of one model's lists (u, length) to the sums, by segment; kind: variant and model's name."""
+    width, n, settings = _width(users.model), len(items), users.settings
+    boot = bootstrap.weights(users.user_ids, settings.bootstrap_replicates, settings.seed)
+    groups = [(name, mask, users.keys) for name, mask in users.segments.items()]
+    if "all" in users.segments:
+        new = _is_new(users.keys % width, users.model, users.at_day, settings)
+        groups.append(("new_items", np.ones(n, dtype=bool), users.keys[new]))
     for segment, mask, wanted in groups:
         n_truth = np.bincount(wanted // width, minlength=n)
         hits = np.isin(np.arange(n)[:, None] * width + items, wanted) & (items >= 0)
-        users = np.flatnonzero(mask & (n_truth > 0))
+        judged = np.flatnonzero(mask & (n_truth > 0))
         for k in settings.cutoffs:
             for metric in metrics.ACCURACY:
-                values = metrics.accuracy(metric, hits[users], n_truth[users], k)
-                _put(sums, (*kind, metric, k, segment), values, boot[users] if metric in BOOTSTRAPPED else None)
+                values = metrics.accuracy(metric, hits[judged], n_truth[judged], k)
+                _put(sums, (*kind, metric, k, segment), values, boot[judged] if metric in BOOTSTRAPPED else None)
             if segment != "new_items":
-                _describe(sums, (*kind, k, segment), items[users, :k], model)
+                _describe(sums, (*kind, k, segment), items[judged, :k], users.model)
 
 
 def _describe(sums: Sums, key: tuple, items: np.ndarray, model: Model) -> None:

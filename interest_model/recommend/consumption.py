@@ -64,7 +64,8 @@ def user_histories(consumption: DataFrame, item_ids: np.ndarray, length: int) ->
     Ordered by (event_ts, event_id). Items outside item_ids are left out.
     """
     session = consumption.sparkSession
-    positions = pa.table({"item_id": pa.array(item_ids.tolist(), pa.string()), "item": np.arange(len(item_ids), dtype=np.int32)})
+    names = pa.array(item_ids.tolist(), pa.string())
+    positions = pa.table({"item_id": names, "item": np.arange(len(item_ids), dtype=np.int32)})
     placed = consumption.join(F.broadcast(session.createDataFrame(positions)), "item_id")
     event = F.struct("event_ts", "event_id", "item", "day", "weight")
     ordered = placed.groupBy("user_id").agg(F.sort_array(F.collect_list(event)).alias("whole"))

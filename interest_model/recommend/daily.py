@@ -103,7 +103,8 @@ def daily_lists(
             "reasons": pa.array(explanation.reasons(found, names), pa.string()),
         }
         aligned = [pa.ListArray.from_arrays(offsets, column) for column in columns.values()]
-        return [pa.RecordBatch.from_arrays([pa.array(known.user_ids, pa.string()), *aligned], names=["user_id", *columns])]
+        users = pa.array(known.user_ids, pa.string())
+        return [pa.RecordBatch.from_arrays([users, *aligned], names=["user_id", *columns])]
 
     return map_batches(histories, _over_users(lists), _LIST_DDL)
 

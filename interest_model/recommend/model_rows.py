@@ -34,7 +34,8 @@ def to_rows(arrays: dict[str, np.ndarray], run_date: date) -> pa.Table:
             piece = data[start : start + CHUNK_BYTES]
             rows.append((run_date, version, name, chunk, array.dtype.str, list(array.shape), piece))
     columns = [list(column) for column in zip(*rows, strict=True)]
-    return pa.table([pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)], schema=_SCHEMA)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
+    return pa.table(arrays, schema=_SCHEMA)
 
 
 def from_rows(rows: pa.Table) -> dict[str, np.ndarray]:
