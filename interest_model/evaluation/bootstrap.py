@@ -1,9 +1,9 @@
-"""Poisson bootstrap over users with weights from a hash of the user, so that sums merge by adding. numpy only, no
-Spark.
+"""Poisson bootstrap over users with weights from a hash of the user, so that sums merge by adding. No Spark.
 
-Replicate r counts a user w times, w drawn from Poisson(1) by hash(user_id, seed, r). The same user has the same weights
-in every partition, on every night and for every model: sums per replicate add up across all of them, nights of one user
-stay together, and two models stay paired. (Chamandy et al. 2012, "Estimating Uncertainty for Massive Data Streams".)
+Replicate r counts a user w times, w drawn from Poisson(1) by hash(user_id, seed, r). The same user has the same
+weights in every partition, on every night and for every model: sums per replicate add up across all of them, nights of
+one user stay together, and two models stay paired. (Chamandy et al. 2012, "Estimating Uncertainty for Massive Data
+Streams".)
 """
 
 import hashlib

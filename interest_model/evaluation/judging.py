@@ -1,10 +1,8 @@
-"""What the days after a list say about it: the ranker, each member alone and the popularity floors. numpy only, no
-Spark.
+"""What the days after a list say about it: the ranker, each member alone and the popularity floors. No Spark.
 
 Who is judged: users who took something in the days after. Users without anything to find (in the novel variant: who
-took
-only items they had before) are not judged. A user with history and truth but no list counts zero. Users without history
-are judged on the list everybody gets, in the segment no_history, and nowhere else.
+took only items they had before) are not judged. A user with history and truth but no list counts zero. Users without
+history are judged on the list everybody gets, in the segment no_history, and nowhere else.
 """
 
 from typing import NamedTuple
@@ -35,8 +33,7 @@ class Cases(NamedTuple):
     """Users to judge: histories as known when the list was made (n_users rows; may be empty), and what they took after.
 
     truth_rows, truth_items (t,): distinct pairs of user position and catalogue position; an item the catalogue did not
-    know
-    has a position of n_items or more. listed (n_users, length) int64: the issued list in rank order, -1 padded.
+    know has a position of n_items or more. listed (n_users, length) int64: the issued list in rank order, -1 padded.
     """
 
     histories: Histories

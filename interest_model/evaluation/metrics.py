@@ -1,11 +1,10 @@
 """Ranking metrics of one list against what its user took: a value per user. numpy only, no Spark.
 
 Lists are rows of a padded array: items (u, k) in rank order, -1 where a list is shorter. Truth is given as hits (u, k)
-bool
-and the number of items each user took, n_truth (u,) >= 1. A user without truth is not judged at all and must not be
-given;
-a user with truth but an empty list counts zero in NDCG, recall, hit rate and MRR, and not at all in novelty and
-intra-list distance (NaN), which describe lists. Lists carry no ties: equal scores were ordered by item_id when issued.
+bool and the number of items each user took, n_truth (u,) >= 1. A user without truth is not judged at all and must not
+be given; a user with truth but an empty list counts zero in NDCG, recall, hit rate and MRR, and not at all in novelty
+and intra-list distance (NaN), which describe lists. Lists carry no ties: equal scores were ordered by item_id when
+issued.
 """
 
 import numpy as np
@@ -54,7 +53,8 @@ def novelty(items: np.ndarray, item_users: np.ndarray, k: int) -> np.ndarray:
 def intra_list_distance(items: np.ndarray, vectors: np.ndarray, k: int) -> np.ndarray:
     """(u,) mean of 1 - cosine over pairs of the first k items that have a vector; NaN with fewer than two of them.
 
-    vectors (n, d): unit length, or zero where an item has no text. Uses |sum of unit vectors|^2 = m + 2 sum of cosines.
+    vectors (n, d): unit length, or zero where an item has no text. Uses |sum of unit vectors|^2 = m + 2 sum of
+    cosines.
     """
     shown = items[:, :k]
     total = np.zeros((len(items), vectors.shape[1]))

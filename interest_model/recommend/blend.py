@@ -19,8 +19,7 @@ _SPARSE = ("transitions", "lift", "ease")
 
 class Collaborative(NamedTuple):
     """What is learned from all users' histories before a cut. transitions, lift, ease: (n, n) float32 CSR, row ->
-    column.
-    item_users (n,) float64: users of each item."""
+    column. item_users (n,) float64: users of each item."""
 
     transitions: sp.csr_matrix
     lift: sp.csr_matrix

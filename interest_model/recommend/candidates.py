@@ -25,10 +25,8 @@ TUNING_SCHEMA = pa.schema(
 
 class Night(NamedTuple):
     """Popularity at one moment: at_day; popularity (n, h) float64 for each half life, every column divided by its
-    largest;
-    youth (n,) float64: (1 + age in days) ** -0.5, zero for an item not yet seen; model: for the personal members, its
-    pool
-    that of this moment."""
+    largest; youth (n,) float64: (1 + age in days) ** -0.5, zero for an item not yet seen; model: for the personal
+    members, its pool that of this moment."""
 
     at_day: float
     popularity: np.ndarray

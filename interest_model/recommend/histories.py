@@ -10,8 +10,7 @@ class Histories(NamedTuple):
     """Histories of n users with m events in all, users one after another, each oldest first.
 
     user_ids (n,) str; indptr (n + 1,) int64: user k's events are indptr[k]:indptr[k + 1]; items (m,) int32: positions
-    in
-    the catalogue; days (m,) float64: event time as days since 1970-01-01 UTC; weights (m,) float32: strength of the
+    in the catalogue; days (m,) float64: event time as days since 1970-01-01 UTC; weights (m,) float32: strength of the
     event.
     """
 

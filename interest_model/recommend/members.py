@@ -1,9 +1,8 @@
 """The collaborative members of the blend: item transitions and EASE, fitted by mergeable sums over users. No Spark.
 
 A partial fit takes the histories of some users and returns item-by-item sums. Sums of different users merge by adding,
-so
-users never leave their partition. All summed values are multiples of 2**-8 or so and exact in floating point: the order
-in which partitions are added changes nothing.
+so users never leave their partition. All summed values are multiples of 2**-8 or so and exact in floating point: the
+order in which partitions are added changes nothing.
 """
 
 import numpy as np
@@ -23,8 +22,7 @@ def transition_sums(histories: Histories, n_items: int, reach: int) -> sp.csr_ma
     later.
 
     An instant is all events of a user at one time: the order inside it is unknown, so its pairs count SAME_INSTANT in
-    both
-    directions; a pair d >= 1 instants apart counts STEP_DECAY ** (d - 1). An item never follows itself.
+    both directions; a pair d >= 1 instants apart counts STEP_DECAY ** (d - 1). An item never follows itself.
     """
     moment = instants(histories)
     n_moments = int(moment[-1]) + 1 if len(moment) else 0

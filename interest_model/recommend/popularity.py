@@ -24,8 +24,8 @@ def bin_day(days: np.ndarray, fine_from_day: float) -> np.ndarray:
 
 
 def decayed(counts: ItemCounts, n_items: int, at_day: float, half_lives: tuple[float, ...]) -> np.ndarray:
-    """(n_items, h): each item's consumptions before `at_day`, one of age a counting 0.5 ** (a / half life). Half
-    lives in days."""
+    """(n_items, h): each item's consumptions before `at_day`, one of age a counting 0.5 ** (a / half life). Half lives
+    in days."""
     known = counts.days < at_day
     items, ages, sizes = counts.items[known], at_day - counts.days[known], counts.counts[known]
     columns = [np.bincount(items, sizes * 0.5 ** (ages / half_life), n_items) for half_life in half_lives]

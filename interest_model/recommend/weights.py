@@ -13,9 +13,8 @@ _ROUNDS = 3
 
 
 class TuningSet(NamedTuple):
-    """g user-nights with up to c candidates each. popularity (g, c, h), youth (g, c), personal (g, c, 6) float32; hits,
-    seen,
-    real (g, c) bool, real marks true candidates; n_novel, n_repeat (g,) items of the day after."""
+    """g user-nights with up to c candidates each. popularity (g, c, h), youth (g, c), personal (g, c, 6) float32;
+    hits, seen, real (g, c) bool, real marks true candidates; n_novel, n_repeat (g,) items of the day after."""
 
     popularity: np.ndarray
     youth: np.ndarray
