@@ -71,7 +71,12 @@ def _add_reading_commands(subparsers) -> None:
     )
     tables = subparsers.add_parser("tables", help="the tables: name, path, version, rows")
     tables.add_argument("--json", action="store_true")
-    for command in (sql, show, export, tables):
+    metrics = subparsers.add_parser("metrics", help="figures of many nights together, with intervals over users")
+    metrics.add_argument("--run-date", type=day, required=True, help="first judging day")
+    metrics.add_argument("--to", type=day, default=None, help="last judging day (default: --run-date)")
+    metrics.add_argument("--segment", default="all")
+    metrics.add_argument("--k", type=int, default=10)
+    for command in (sql, show, export, tables, metrics):
         command.add_argument("--warehouse", required=True, help="folder of the Delta tables")
     compare = subparsers.add_parser("compare", help="compare two warehouses row by row; exit code 7 where they differ")
     compare.add_argument("left")

@@ -15,6 +15,7 @@ from interest_model.nightly import run_night, tracker_of
 from interest_model.reading import (
     compare,
     export,
+    metrics,
     print_first_lists,
     print_nightly_metrics,
     print_pooled_metrics,
@@ -26,7 +27,7 @@ from interest_model.runs import done_with_same_inputs
 from interest_model.sample import write_log
 from interest_model.tracking import Tracker
 
-__all__ = ["backfill", "compare", "export", "replay", "run", "sample", "show", "sql", "tables"]
+__all__ = ["backfill", "compare", "export", "metrics", "replay", "run", "sample", "show", "sql", "tables"]
 
 
 def run(options: argparse.Namespace) -> None:

@@ -22,7 +22,7 @@ from interest_model.flow import STEPS
 from interest_model.job_arguments import add_night_arguments
 from interest_model.privacy import Keys, load_keys
 from interest_model.report import Reporter, StepRecord
-from interest_model.runs import covered_until, record_steps
+from interest_model.runs import code_revision, covered_until, record_steps, settings_hash
 from interest_model.session import check_disk, start_session
 from interest_model.source import Source, load_source
 from interest_model.storage import Storage
@@ -115,13 +115,25 @@ class Night:
 
     def replace_days(self, name: str, frame: DataFrame, days: Iterable[date] | None = None) -> int:
         """Writes the table's rows of the given days (default: the run_date) and notes how many."""
-        return self._wrote(name, self.storage.replace_days(name, frame, [self.run_date] if days is None else days))
+        days = [self.run_date] if days is None else days
+        return self._wrote(name, self._stamped().replace_days(name, frame, days))
 
     def replace(self, name: str, frame: DataFrame, where: str) -> int:
-        return self._wrote(name, self.storage.replace(name, frame, where))
+        return self._wrote(name, self._stamped().replace(name, frame, where))
 
     def insert_missing(self, name: str, frame: DataFrame) -> int:
-        return self._wrote(name, self.storage.insert_missing(name, frame))
+        return self._wrote(name, self._stamped().insert_missing(name, frame))
+
+    def _stamped(self) -> Storage:
+        """The storage, told what to record with its next commit."""
+        self.storage.commit_info = {
+            "run_id": self.run_id,
+            "run_date": str(self.run_date),
+            "code_revision": code_revision(),
+            "settings_hash": settings_hash(self),
+            "model_version": self.model_version,
+        }
+        return self.storage
 
     def _wrote(self, name: str, rows: int) -> int:
         self.step.written[name] = self.step.written.get(name, 0) + rows

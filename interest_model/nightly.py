@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from interest_model.errors import CheckError
+from interest_model.evaluation.report import day_metrics
 from interest_model.flow import JOBS
 from interest_model.job import Night
 from interest_model.report import StepRecord
@@ -36,6 +37,7 @@ def run_night(night: Night, tracker: Tracker | None = None, jobs: Sequence[str] 
         record_steps(night.storage, night, [total, *night.steps])
         night.claim.release()
     if tracker is not None:
+        night.metrics = day_metrics(night.read("evaluation"), night.run_date)
         tracker.log_night(night, total, night.steps)
     return total
 
@@ -56,6 +58,7 @@ def close_night(night: Night) -> None:
     total.seconds, total.state = round(sum(step.seconds for step in done), 3), "done"
     record_steps(night.storage, night, [total])
     night.claim.release()
+    night.metrics = day_metrics(night.read("evaluation"), night.run_date)
     with closing(tracker_of(night)) as tracker:
         tracker.log_night(night, total, done)
 

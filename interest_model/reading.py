@@ -134,6 +134,17 @@ def print_pooled_metrics(night: Night, days: Sequence[date]) -> None:
         night.reporter.say(f"\nall nights together, judged {days[0]} to {days[-1]}\n{text_table(rows)}")
 
 
+def metrics(options: argparse.Namespace) -> None:
+    """Figures of all nights of a range together: per variant, horizon and model, with 95 % intervals over users."""
+    last = options.to or options.run_date
+    judged = _open(options.warehouse).read("evaluation")
+    rows = pooled_rows(judged.where(F.col("run_date").between(options.run_date, last)), options.segment, options.k)
+    if not rows:
+        days = f"{options.run_date} to {last}"
+        raise MissingTableError(f"table evaluation: nothing judged from {days}", "run those nights")
+    print(text_table(rows))
+
+
 def newest_run_date(storage: Storage) -> date:
     newest = storage.read("daily_recommendations").agg(F.max("run_date")).head()[0]
     if newest is None:

@@ -1,6 +1,7 @@
 """Evaluation rows put together for people: one night, or many nights merged, with bootstrap intervals over users."""
 
 from collections.abc import Sequence
+from datetime import date
 
 import numpy as np
 from pyspark.sql import DataFrame
@@ -19,6 +20,14 @@ def nightly_rows(evaluation: DataFrame) -> list[dict]:
     wide = chosen.groupBy(*_KEY, "n_users").pivot("metric", list(_SHOWN)).agg(F.first("value"))
     found = wide.orderBy("variant", "horizon_days", F.desc("ndcg"), "model").collect()
     return [_rounded(row.asDict()) for row in found]
+
+
+def day_metrics(evaluation: DataFrame, run_date: date) -> dict[str, float]:
+    """The day's figures by name, as the tracking store keeps them: "ranker/ndcg@10/novel/next 1 days"."""
+    chosen = evaluation.where(F.col("metric").isin(*_SHOWN) & (F.col("k") == 10) & (F.col("segment") == "all"))
+    rows = chosen.where(F.col("run_date") == F.lit(run_date)).where("value is not null").collect()
+    name = "{model}/{metric}@10/{variant}/next {horizon_days} days"
+    return {name.format(**row.asDict()): row["value"] for row in rows}
 
 
 def pooled_rows(evaluation: DataFrame, segment: str = "all", k: int = 10) -> list[dict]:
