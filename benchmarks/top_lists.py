@@ -48,7 +48,8 @@ def main() -> None:
     seconds = measure(makers, options.rounds)
     print(f"{users:,} users, {model.n_items:,} items, {LENGTH} each; seconds per round: {seconds}")
     medians = {name: statistics.median(times) for name, times in seconds.items()}
-    print(f"median blend {medians['blend']:.2f} s, ALS {medians['als']:.2f} s: {medians['als'] / medians['blend']:.1f}x")
+    ratio = medians["als"] / medians["blend"]
+    print(f"median blend {medians['blend']:.2f} s, ALS {medians['als']:.2f} s: {ratio:.1f}x")
 
 
 def fit_als(histories):

@@ -1,0 +1,153 @@
+"""The ranker over Spark gives what the same steps give without it, whatever the partitions."""
+
+import datetime
+
+import numpy as np
+import pytest
+
+from interest_model.errors import CheckError
+from interest_model.recommend import model_rows, popularity, scoring
+from interest_model.recommend.blend import MEMBERS
+from interest_model.recommend.histories import between
+from tests.recommend.worlds import counts_of, fitted, histories, ranker_settings
+
+pytestmark = pytest.mark.spark
+START = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+FIRST_DAY = START.timestamp() / 86_400
+DAYS, N_ITEMS = 40, 30
+
+
+@pytest.fixture(scope="module")
+def world():
+    """User id to (item, day) pairs: each user walks through a block of items, one or two steps a day."""
+    rng = np.random.default_rng(5)
+    users = {}
+    for number in range(60):
+        block, day, walk = number % 3 * 10, float(rng.integers(0, 10)), []
+        while day < DAYS:
+            walk.append((block + int(rng.integers(0, 10)), FIRST_DAY + day))
+            day += float(rng.integers(1, 40)) / 8
+        users[f"u{number:03d}"] = walk
+    return users
+
+
+@pytest.fixture(scope="module")
+def events(spark, world):
+    rows = [
+        (user, f"item{item:04d}", START + datetime.timedelta(days=day - FIRST_DAY), f"{user}{n:04d}", 1.0, True)
+        for user, walk in world.items()
+        for n, (item, day) in enumerate(walk)
+    ]
+    ddl = "user_id string, item_id string, event_ts timestamp, event_id string, weight double, consumption boolean"
+    return spark.createDataFrame(rows, ddl)
+
+
+def spark_model(events, partitions):
+    from interest_model.recommend.consumption import catalogue, consumed, user_histories
+    from interest_model.recommend.daily import fit_ranker
+
+    settings, at_day = ranker_settings(), FIRST_DAY + DAYS
+    consumption = consumed(events)
+    items = catalogue(consumption, at_day, settings.tuning_days)
+    frame = user_histories(consumption, items.item_ids, settings.seen_length).repartition(partitions).persist()
+    return frame, fit_ranker(frame, items, np.zeros((len(items.item_ids), 4), np.float32), at_day, settings, False)
+
+
+def test_the_model_is_that_of_the_same_steps_without_spark(world, events):
+    _, model = spark_model(events, 2)
+    bare = fitted(histories(world), N_ITEMS, FIRST_DAY + DAYS)
+    expected, found = bare.to_arrays(), model.to_arrays()
+    assert found.keys() == expected.keys()
+    for name in expected:
+        if expected[name].dtype.kind == "f":
+            np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-7, err_msg=name)
+        else:
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
+def test_the_model_is_the_same_bit_for_bit_however_users_are_spread(events):
+    versions = {model_rows.version_of(spark_model(events, partitions)[1].to_arrays()) for partitions in (1, 3)}
+    assert len(versions) == 1
+
+
+def test_lists_over_spark_are_those_of_recommend(world, events):
+    from interest_model.recommend.daily import daily_lists, list_rows
+
+    frame, model = spark_model(events, 2)
+    at_day = FIRST_DAY + DAYS
+    rows = list_rows(daily_lists(frame, model, model.item_ids.astype(object), at_day, 7, False)).collect()
+    found = {(row["user_id"], row["rank"]): (row["item_id"], row["score"], row["origin"]) for row in rows}
+    known = histories(dict(sorted(world.items())))
+    lists = scoring.recommend(known, model, at_day, 7, False)
+    expected = {
+        (known.user_ids[user], rank): (model.item_ids[item], pytest.approx(score, rel=1e-5), MEMBERS[origin])
+        for user, rank, item, score, origin in zip(*lists[:5], strict=True)
+    }
+    assert found == expected
+
+
+def test_time_bins_in_sql_are_those_of_numpy(world, events):
+    from interest_model.recommend.consumption import catalogue, consumed
+
+    at_day = FIRST_DAY + DAYS
+    items = catalogue(consumed(events), at_day, 2)
+    bare = counts_of(between(histories(world), -np.inf, at_day), at_day)
+    by_item = [popularity.decayed(counts, N_ITEMS, at_day, (0.5, 7.0)) for counts in (items.counts, bare)]
+    np.testing.assert_allclose(*by_item, rtol=1e-9)
+
+
+def test_histories_are_in_order_and_keep_the_latest(spark, events):
+    from interest_model.recommend.consumption import consumed, user_histories
+
+    ids = np.array([f"item{position:04d}" for position in range(N_ITEMS)])
+    whole = {row["user_id"]: row for row in user_histories(consumed(events), ids, 1000).collect()}
+    cut = {row["user_id"]: row for row in user_histories(consumed(events), ids, 3).collect()}
+    for user, row in whole.items():
+        assert row["days"] == sorted(row["days"])
+        assert cut[user]["items"] == row["items"][-3:] and cut[user]["days"] == row["days"][-3:]
+
+
+def test_events_that_consume_nothing_are_left_out(spark, events):
+    from interest_model.recommend.consumption import consumed
+
+    returned = events.limit(1).selectExpr("user_id", "item_id", "event_ts", "event_id", "weight", "false consumption")
+    assert consumed(events.union(returned)).count() == events.count()
+
+
+def test_the_end_of_a_day_is_midnight_of_the_logs_zone():
+    from interest_model.recommend.consumption import end_of_day
+
+    day = datetime.date(2024, 3, 10)  # clocks go forward in New York on this day
+    assert end_of_day(day, "UTC") == datetime.datetime(2024, 3, 11, tzinfo=datetime.UTC).timestamp() / 86_400
+    assert (end_of_day(day, "America/New_York") - end_of_day(day, "UTC")) * 24 == pytest.approx(4.0)
+
+
+LIST = "user_id string, item_ids array<string>, scores array<double>, origins array<string>, reasons array<string>"
+
+
+@pytest.mark.parametrize(
+    "lists, fault",
+    [
+        ([("a", ["x", "y"], [2.0, 1.0])], "users_without_list"),
+        ([("a", ["x", "y"], [2.0, 1.0]), ("b", [], [])], "users_without_list"),
+        ([("a", ["x", "x"], [2.0, 1.0]), ("b", ["x"], [1.0])], "items_twice"),
+        ([("a", ["x", "y"], [1.0, 2.0]), ("b", ["x"], [1.0])], "scores_out_of_order"),
+        ([("a", ["x", "y"], [float("nan"), 1.0]), ("b", ["x"], [1.0])], "odd_scores"),
+        ([("a", ["x", "y", "z"], [3.0, 2.0, 1.0]), ("b", ["x"], [1.0])], "lists_too_long"),
+        ([("a", ["x"], [1.0]), ("a", ["x"], [1.0]), ("b", ["x"], [1.0])], "users_with_two_lists"),
+    ],
+)
+def test_lists_with_a_fault_are_not_issued(spark, lists, fault):
+    from interest_model.recommend.checks import check_lists
+
+    frame = spark.createDataFrame([(*row, ["o"] * len(row[1]), ["r"] * len(row[1])) for row in lists], LIST)
+    active = spark.createDataFrame([("a",), ("b",)], "user_id string")
+    with pytest.raises(CheckError, match=fault):
+        check_lists(frame, active, 2)
+
+
+def test_sound_lists_pass(spark):
+    from interest_model.recommend.checks import check_lists
+
+    rows = [("a", ["x", "y"], [1.0, 1.0], ["o"] * 2, ["r"] * 2), ("b", ["x"], [1.0], ["o"], ["r"])]
+    check_lists(spark.createDataFrame(rows, LIST), spark.createDataFrame([("a",), ("b",)], "user_id string"), 2)

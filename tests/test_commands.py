@@ -1,0 +1,136 @@
+"""The console command's reading verbs and backfill, on finished nights."""
+
+import argparse
+import csv
+import json
+import shutil
+from datetime import date
+
+import pyarrow.parquet as pq
+import pytest
+
+from interest_model import commands
+from interest_model.cli import main
+from interest_model.errors import CheckError, MissingTableError, UsageError
+from interest_model.storage import Storage
+from tests.nights import options
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+NIGHT = date(2026, 1, 9)
+
+
+@pytest.fixture(autouse=True)
+def shared_session(spark):
+    """The commands start a session of their own, which is the running one."""
+
+
+def given(warehouse, **more):
+    return argparse.Namespace(warehouse=str(warehouse), **more)
+
+
+def test_tables_lists_each_table_with_version_and_rows(night_warehouse, capsys):
+    commands.tables(given(night_warehouse, json=True))
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["events"]["rows"] > 100 and rows["daily_recommendations"]["version"] >= 1
+    assert rows["events"]["path"] == str(night_warehouse / "events")
+
+
+def test_sql_sees_every_table_by_name(night_warehouse, capsys):
+    query = "select count(distinct user_id) n from daily_recommendations where rank = 1"
+    commands.sql(given(night_warehouse, query=query, rows=5))
+    assert int(capsys.readouterr().out.split()[-1]) > 10
+
+
+def test_show_finds_a_user_by_pseudonym_and_by_the_logs_own_id(spark, night_warehouse, sample_log, capsys):
+    from interest_model.privacy import pseudonym
+
+    plain = some_plain_id(spark, sample_log)
+    commands.show(given(night_warehouse, user=plain, run_date=None, rows=5))
+    by_plain = capsys.readouterr().out
+    commands.show(given(night_warehouse, user=pseudonym(b"k" * 32, plain), run_date=NIGHT, rows=5))
+    assert capsys.readouterr().out == by_plain
+    assert "recommendations" in by_plain and "rank" in by_plain and plain not in by_plain
+
+
+def some_plain_id(spark, sample_log):
+    from interest_model.source import load_source
+
+    (reading, *_) = load_source("shop").inputs
+    (file, *_) = sorted(sample_log.glob("*2026-01-08*"))
+    frame = spark.read.csv(str(file), header=True, sep=reading.sep)
+    return (
+        frame.selectExpr(f"{reading.columns['user_id']} user").where("user is not null").orderBy("user").head()["user"]
+    )
+
+
+def test_export_writes_the_day_and_joins_plain_ids_back(spark, night_warehouse, sample_log, tmp_path, capsys):
+    plain = some_plain_id(spark, sample_log)
+    (tmp_path / "users.txt").write_text(f"{plain}\nnobody\n")
+    common = {"run_date": NIGHT, "users": None}
+    commands.export(given(night_warehouse, out=str(tmp_path / "lists"), format="parquet", **common))
+    rows = pq.read_table(tmp_path / "lists")
+    assert rows.num_rows == Storage(spark, str(night_warehouse)).read_day("daily_recommendations", NIGHT).count()
+    named = common | {"users": str(tmp_path / "users.txt")}
+    commands.export(given(night_warehouse, out=str(tmp_path / "lists.csv"), format="csv", **named))
+    with (tmp_path / "lists.csv").open() as file:
+        listed = list(csv.DictReader(file))
+    assert {row["plain_user_id"] for row in listed} == {plain}
+    assert [int(row["rank"]) for row in listed] == list(range(1, len(listed) + 1))
+    with pytest.raises(UsageError, match="exists already"):
+        commands.export(given(night_warehouse, out=str(tmp_path / "lists"), format="parquet", **common))
+    with pytest.raises(MissingTableError, match="2026-02-01"):
+        commands.export(
+            given(night_warehouse, out=str(tmp_path / "x"), format="csv", run_date=date(2026, 2, 1), users=None)
+        )
+
+
+def test_compare_finds_no_difference_with_itself_and_names_one_that_is_there(night_warehouse, tmp_path, capsys):
+    other = tmp_path / "warehouse"
+    shutil.copytree(night_warehouse, other)
+    same = argparse.Namespace(left=str(night_warehouse), right=str(other), tables="", start=None, late=False)
+    commands.compare(same)
+    storage = Storage(shared(), str(other))
+    lists = storage.read("fallback_recommendations").where(f"run_date = DATE'{NIGHT}' and rank > 1")
+    storage.replace_days("fallback_recommendations", lists, [NIGHT])
+    with pytest.raises(CheckError, match="1 rows differ"):
+        commands.compare(same)
+    assert "'side': 'left only'" in capsys.readouterr().out
+
+
+def test_metrics_pools_the_nights(night_warehouse, capsys):
+    commands.metrics(given(night_warehouse, run_date=date(2026, 1, 8), to=NIGHT, segment="all", k=10))
+    printed = capsys.readouterr().out
+    assert "ranker" in printed and "popular_7_days" in printed and "ranker_leads_by" in printed
+    with pytest.raises(MissingTableError, match="nothing judged"):
+        commands.metrics(given(night_warehouse, run_date=date(2026, 3, 1), to=None, segment="all", k=10))
+
+
+def test_backfill_skips_what_is_done_and_does_it_again_for_other_settings(
+    night_warehouse, sample_log, tmp_path, capsys
+):
+    warehouse = tmp_path / "warehouse"
+    shutil.copytree(night_warehouse, warehouse)
+    commands.backfill(options(sample_log, warehouse, date(2026, 1, 8), NIGHT))
+    assert capsys.readouterr().out.count("done already") == 2
+    changed = options(sample_log, warehouse, NIGHT, set=["recommendations.list_length=7"])
+    commands.backfill(changed)
+    assert "done already" not in capsys.readouterr().out
+    lists = Storage(shared(), str(warehouse)).read_day("daily_recommendations", NIGHT)
+    assert lists.agg({"rank": "max"}).head()[0] == 7
+
+
+def shared():
+    from interest_model.session import start_session
+
+    return start_session("tests")
+
+
+def test_a_wrong_folder_is_named_and_has_its_exit_code(tmp_path, capsys):
+    assert main(["tables", "--warehouse", str(tmp_path / "nothing")]) == 4
+    assert "no tables there" in capsys.readouterr().err
+    arguments = ["--run-date", "2026-01-08", "--source", "shop", "--warehouse", str(tmp_path)]
+    assert main(["run", *arguments, "--raw", str(tmp_path / "absent")]) == 2
+    assert main(["run", *arguments, "--raw", str(tmp_path), "--to", "2026-01-01"]) == 2
+    assert (
+        main(["run", *arguments[:2], "--source", "nosuch", "--raw", str(tmp_path), "--warehouse", str(tmp_path)]) == 3
+    )
