@@ -45,7 +45,7 @@ lint: env  ## ruff
 airflow: env airflow-env  ## an Airflow environment of its own and one real day by 'airflow dags test'
 	@make/airflow.sh
 
-bench: env  ## ratios against plain Spark SQL, the bare model and Spark ALS
+bench: nightly  ## ratios against plain Spark SQL, the bare model and Spark ALS
 	@for file in $$(grep -l __main__ benchmarks/*.py); do echo "== $$file"; $(BIN)/python "$$file" || exit; done
 
 docs: env  ## docs/tables.md from interest_model/tables.py
