@@ -19,6 +19,7 @@ from interest_model.claim import Claim, default_owner
 from interest_model.config import Settings, load_settings
 from interest_model.errors import InterestModelError, SetupError, UsageError
 from interest_model.flow import STEPS
+from interest_model.history.known import events_known
 from interest_model.job_arguments import add_night_arguments
 from interest_model.privacy import Keys, load_keys
 from interest_model.report import Reporter, StepRecord
@@ -29,6 +30,13 @@ from interest_model.storage import Storage
 
 # jobs that take or give back the claim themselves, for nights whose steps are processes of their own
 UNDER_A_CLAIM = ("claim", "finish")
+
+
+# the columns of events that judging and ranking read
+_RANKED = (
+    "event_id", "user_id", "item_id", "event_ts", "event_date", "arrival_date",
+    "weight", "consumption", "positive", "place_id",
+)  # fmt: skip
 
 
 @dataclass
@@ -48,10 +56,12 @@ class Night:
     takeover: bool = False
     run_id: str = ""
     reporter: Reporter = field(default_factory=Reporter)
-    steps: list[StepRecord] = field(default_factory=list)
-    model_version: str | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
-    _covered: date | None | str = "unknown"
+    # what one night gathers: another night begins without it
+    steps: list[StepRecord] = field(default_factory=list, init=False)
+    model_version: str | None = field(default=None, init=False)
+    metrics: dict[str, float] = field(default_factory=dict, init=False)
+    _covered: date | None | str = field(default="unknown", init=False)
+    _known: DataFrame | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         # processes of one owner and day are one run
@@ -80,16 +90,7 @@ class Night:
     def another(self, run_date: date) -> "Night":
         """A night of another day with the same log, tables and settings, in the same session."""
         storage = Storage(self.spark, self.storage.root)
-        return replace(
-            self,
-            run_date=run_date,
-            storage=storage,
-            run_id="",
-            steps=[],
-            metrics={},
-            model_version=None,
-            _covered="unknown",
-        )
+        return replace(self, run_date=run_date, storage=storage, run_id="")
 
     @cached_property
     def keys(self) -> Keys:
@@ -112,6 +113,13 @@ class Night:
     def issued(self, frame: DataFrame) -> DataFrame:
         """The frame with the night's run_date and model version on every row."""
         return frame.withColumns({"run_date": F.lit(self.run_date), "model_version": F.lit(self.model_version)})
+
+    def known_events(self) -> DataFrame:
+        """The events as known tonight, as far as judging and ranking read them; kept until the night's end."""
+        if self._known is None:
+            known = events_known(self.read("events"), self.run_date)
+            self._known = known.select(*_RANKED).persist()
+        return self.counted("events", self._known)
 
     def replace_days(self, name: str, frame: DataFrame, days: Iterable[date] | None = None) -> int:
         """Writes the table's rows of the given days (default: the run_date) and notes how many."""

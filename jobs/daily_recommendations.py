@@ -1,6 +1,6 @@
 """daily_recommendations: a list for every active user. The night's last table: it appears only when its checks pass."""
 
-from interest_model.history.known import events_known, items_known
+from interest_model.history.known import items_known
 from interest_model.job import Night, main
 from interest_model.recommend.checks import check_lists
 from interest_model.recommend.consumption import active_users, consumed, end_of_day, item_titles, user_histories
@@ -10,8 +10,8 @@ from interest_model.recommend.daily import daily_lists, list_rows, load_model
 def run(night: Night) -> None:
     length, kept = night.settings.recommendations.list_length, night.settings.ranker.seen_length
     model, night.model_version = load_model(night.storage.read_day("ranker_models", night.run_date))
-    known = events_known(night.read("events"), night.run_date)
-    active = active_users(night.counted("events", known), night.run_date, night.settings.recommendations.active_days)
+    known = night.known_events()
+    active = active_users(known, night.run_date, night.settings.recommendations.active_days)
     histories = active.join(user_histories(consumed(known), model.item_ids, kept), "user_id", "left")
     titles = item_titles(items_known(night.read("items"), night.run_date), model.item_ids)
     at_day = end_of_day(night.run_date, night.source.zone)

@@ -15,7 +15,7 @@ from interest_model.recommend.daily import load_model
 
 def run(night: Night) -> None:
     settings, source, frames = night.settings.evaluation, night.source, []
-    known = night.counted("events", events_known(night.read("events"), night.run_date))
+    known = night.known_events()
     for horizon in settings.horizons_days:
         list_date = night.run_date - timedelta(days=horizon)
         lists = night.read("daily_recommendations").where(F.col("run_date") == F.lit(list_date))

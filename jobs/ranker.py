@@ -3,7 +3,7 @@
 from pyspark.sql import functions as F
 
 from interest_model.encoding.model_files import encoder_version
-from interest_model.history.known import events_known, items_known
+from interest_model.history.known import items_known
 from interest_model.job import Night, main
 from interest_model.recommend.consumption import catalogue, consumed, end_of_day, item_vectors, user_histories
 from interest_model.recommend.daily import fit_ranker
@@ -13,8 +13,8 @@ from interest_model.recommend.model_rows import to_rows, version_of
 def run(night: Night) -> None:
     settings, zone = night.settings.ranker, night.source.zone
     at_day = end_of_day(night.run_date, zone)
-    events = consumed(events_known(night.read("events"), night.run_date)).persist()
-    items = catalogue(night.counted("events", events), at_day, settings.tuning_days)
+    events = consumed(night.known_events())
+    items = catalogue(events, at_day, settings.tuning_days)
     histories = user_histories(events, items.item_ids, settings.seen_length).persist()
     embeddings = night.read("item_embeddings").where(F.col("encoder") == encoder_version(night.settings.encoder))
     vectors = item_vectors(items_known(embeddings, night.run_date), items.item_ids)
