@@ -1,6 +1,5 @@
 """The ranker over Spark: fits by sums over partitions of users, and lists. No user reaches the driver."""
 
-import dataclasses
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -38,7 +37,7 @@ def fit_ranker(
     nights = fit.tuning_nights(draft, items.counts, items.first_days, at_day, settings)
     tuning = weights.from_rows(_tuning_rows(histories, nights, settings), len(settings.popularity_half_lives_days))
     learned = weights.learn(tuning, fit.prior_weights(settings), settings.weights_shrinkage, repeats)
-    draft = dataclasses.replace(draft, collaborative=_collaborative(histories, items, at_day, settings))
+    draft = fit.draft_model(items.item_ids, _collaborative(histories, items, at_day, settings), texts, settings)
     return fit.finished_model(draft, learned, items.counts, items.first_days, at_day, settings)
 
 
