@@ -55,5 +55,5 @@ def from_rows(rows: pa.Table) -> dict[str, np.ndarray]:
 
 
 def _portable(array: np.ndarray) -> np.ndarray:
-    array = np.ascontiguousarray(array)
+    array = np.asarray(array, order="C")  # ascontiguousarray would make a scalar a row
     return array.astype(array.dtype.newbyteorder("<"), copy=False)
