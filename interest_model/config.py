@@ -22,7 +22,6 @@ class Limits:
 
     id_length: int
     events_per_user_day: int
-    rejected_keep_days: int
 
 
 @dataclasses.dataclass(frozen=True)

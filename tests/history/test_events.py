@@ -16,8 +16,8 @@ from interest_model.tables import EVENTS, EVENTS_REJECTED
 from tests.history.broken_lines import broken_lines, mix
 
 KEYS = Keys(b"k" * 32, Fernet.generate_key())
-LIMITS = Limits(id_length=10, events_per_user_day=5, rejected_keep_days=90)
-WIDE = Limits(id_length=128, events_per_user_day=10**6, rejected_keep_days=90)
+LIMITS = Limits(id_length=10, events_per_user_day=5)
+WIDE = Limits(id_length=128, events_per_user_day=10**6)
 HEADER = "user,item,type,at,value,lat,lon\n"
 COLUMNS = {
     "user_id": "user", "item_id": "upper(item)", "event_type": "type", "event_ts": "at", "value": "value",
