@@ -10,7 +10,6 @@ issued.
 import numpy as np
 
 ACCURACY = ("ndcg", "recall", "hit_rate", "mrr")
-DESCRIPTIVE = ("novelty", "intra_list_distance")
 
 
 def ndcg(hits: np.ndarray, n_truth: np.ndarray, k: int) -> np.ndarray:

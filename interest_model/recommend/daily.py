@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from interest_model.config import Ranker
 from interest_model.on_executors import Batches, gather_rows, map_batches
 from interest_model.recommend import candidates, explanation, fit, members, model_rows, scoring, weights
-from interest_model.recommend.blend import MEMBERS, Model
+from interest_model.recommend.blend import Model
 from interest_model.recommend.consumption import Catalogue
 from interest_model.recommend.histories import Histories, between, from_arrow
 
@@ -98,7 +98,7 @@ def daily_lists(
         columns = {
             "item_ids": pa.array(ranker.item_ids.tolist(), pa.string()).take(pa.array(found.items)),
             "scores": pa.array(found.scores, pa.float64()),
-            "origins": pa.array(list(MEMBERS), pa.string()).take(pa.array(found.origins)),
+            "origins": pa.array(explanation.origins(found), pa.string()),
             "reasons": pa.array(explanation.reasons(found, names), pa.string()),
         }
         aligned = [pa.ListArray.from_arrays(offsets, column) for column in columns.values()]
