@@ -102,6 +102,7 @@ class Recommendations:
 class Evaluation:
     horizons_days: tuple[int, ...]
     cutoffs: tuple[int, ...]
+    temporal_quantile: float
     bootstrap_replicates: int
     seed: int
     heavy_user_events: int

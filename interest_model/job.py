@@ -189,10 +189,10 @@ def main(
     parser = argparse.ArgumentParser(description=description)
     add_night_arguments(parser)
     options = parser.parse_args(argv)
-    return guarded(lambda: _run_alone(job, function, options))
+    return guarded(lambda: run_alone(job, function, options))
 
 
-def _run_alone(job: str, function: Callable[[Night], None], options: argparse.Namespace) -> None:
+def run_alone(job: str, function: Callable[[Night], None], options: argparse.Namespace) -> None:
     night = open_night(options, options.run_date)
     if options.dry_run:
         describe_steps(night, [job])

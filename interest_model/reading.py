@@ -129,7 +129,8 @@ def print_nightly_metrics(night: Night) -> None:
 
 def print_pooled_metrics(night: Night, days: Sequence[date]) -> None:
     """The figures of all these nights together, with bootstrap intervals over users."""
-    rows = pooled_rows(night.read("evaluation").where(F.col("run_date").isin(list(days))))
+    judged = night.read("evaluation").where(F.col("run_date").isin(list(days)) & (F.col("protocol") == "replay"))
+    rows = pooled_rows(judged)
     if rows:
         night.reporter.say(f"\nall nights together, judged {days[0]} to {days[-1]}\n{text_table(rows)}")
 
@@ -137,11 +138,11 @@ def print_pooled_metrics(night: Night, days: Sequence[date]) -> None:
 def metrics(options: argparse.Namespace) -> None:
     """Figures of all nights of a range together: per variant, horizon and model, with 95 % intervals over users."""
     last = options.to or options.run_date
-    judged = _open(options.warehouse).read("evaluation")
+    judged = _open(options.warehouse).read("evaluation").where(F.col("protocol") == options.protocol)
     rows = pooled_rows(judged.where(F.col("run_date").between(options.run_date, last)), options.segment, options.k)
     if not rows:
-        days = f"{options.run_date} to {last}"
-        raise MissingTableError(f"table evaluation: nothing judged from {days}", "run those nights")
+        what = f"protocol {options.protocol}, {options.run_date} to {last}, segment {options.segment}, k {options.k}"
+        raise MissingTableError(f"table evaluation: nothing judged ({what})", "run those nights, or jobs/backtest.py")
     print(text_table(rows))
 
 

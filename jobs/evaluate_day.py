@@ -30,9 +30,10 @@ def run(night: Night) -> None:
         rows = night.spark.createDataFrame(metric_rows(sums))
         frames.append(rows.withColumns({"horizon_days": F.lit(horizon), "list_date": F.lit(list_date)}))
     if frames:
-        stamp = {"protocol": "replay", "source": source.name, "seed": settings.seed}
+        stamp = {"protocol": "replay", "source": source.name, "seed": 0}
         rows = reduce(DataFrame.unionByName, frames).withColumns({name: F.lit(value) for name, value in stamp.items()})
-        night.replace_days("evaluation", rows.withColumn("run_date", F.lit(night.run_date)))
+        where = f"run_date = DATE'{night.run_date}' and protocol = 'replay'"  # offline protocols keep their rows
+        night.replace("evaluation", rows.withColumn("run_date", F.lit(night.run_date)), where)
 
 
 if __name__ == "__main__":

@@ -98,11 +98,12 @@ def test_compare_finds_no_difference_with_itself_and_names_one_that_is_there(nig
 
 
 def test_metrics_pools_the_nights(night_warehouse, capsys):
-    commands.metrics(given(night_warehouse, run_date=date(2026, 1, 8), to=NIGHT, segment="all", k=10))
+    asked = {"protocol": "replay", "segment": "all", "k": 10}
+    commands.metrics(given(night_warehouse, run_date=date(2026, 1, 8), to=NIGHT, **asked))
     printed = capsys.readouterr().out
     assert "ranker" in printed and "popular_7_days" in printed and "ranker_leads_by" in printed
     with pytest.raises(MissingTableError, match="nothing judged"):
-        commands.metrics(given(night_warehouse, run_date=date(2026, 3, 1), to=None, segment="all", k=10))
+        commands.metrics(given(night_warehouse, run_date=date(2026, 3, 1), to=None, **asked))
 
 
 def test_backfill_skips_what_is_done_and_does_it_again_for_other_settings(

@@ -64,10 +64,9 @@ def test_an_old_night_run_again_gives_what_it_gave_then(spark, run_nights, sampl
 @pytest.mark.long
 @pytest.mark.parametrize("job", JOBS[1:])
 def test_a_night_killed_before_a_step_and_run_again_gives_the_same_tables(
-    spark, run_nights, sample_log, night_warehouse, tmp_path, monkeypatch, job
+    spark, run_nights, sample_log, first_night_warehouse, night_warehouse, tmp_path, monkeypatch, job
 ):
-    warehouse = tmp_path / "warehouse"
-    run_nights(sample_log, warehouse, FIRST)
+    warehouse = copy_of(first_night_warehouse, tmp_path)
 
     def killed(night):
         raise KeyboardInterrupt

@@ -26,32 +26,38 @@ def truth_of(consumption: DataFrame, list_date: datetime.date, run_date: datetim
     return consumption.where(days & F.col("positive")).select("user_id", "item_id").distinct()
 
 
-def cases(truth: DataFrame, histories: DataFrame, lists: DataFrame, model: Model) -> DataFrame:
+def cases(truth: DataFrame, histories: DataFrame, lists: DataFrame | None, model: Model) -> DataFrame:
     """One row per user of `truth`: user_id, items, days, weights (null: no history), truth and listed as positions.
 
-    histories: see consumption.user_histories, as known when the lists were made; lists: rows of daily_recommendations.
+    histories: see consumption.user_histories, as known when the lists were made; lists: rows of daily_recommendations,
+    or None where none were issued: then listed is null.
     """
     session = truth.sparkSession
-    known = pa.table(
+    names = pa.table(
         {"item_id": pa.array(model.item_ids.tolist(), pa.string()), "item": pa.array(range(model.n_items))}
     )
-    positions = F.broadcast(session.createDataFrame(known))
+    positions = F.broadcast(session.createDataFrame(names))
     unknown = F.pmod(F.xxhash64("item_id"), F.lit(_UNKNOWN_ITEMS)) + model.n_items
     wanted = truth.join(positions, "item_id", "left").groupBy("user_id")
     wanted = wanted.agg(F.sort_array(F.collect_set(F.coalesce("item", unknown).cast("int"))).alias("truth"))
+    known = wanted.join(histories, "user_id", "left")
+    if lists is None:
+        return known.withColumn("listed", F.lit(None).cast("array<int>"))
     ranked = lists.join(F.broadcast(wanted.select("user_id")), "user_id").join(positions, "item_id").groupBy("user_id")
     ordered = ranked.agg(F.sort_array(F.collect_list(F.struct("rank", "item"))).alias("ordered"))
     listed = ordered.select("user_id", F.col("ordered")["item"].cast("array<int>").alias("listed"))
-    return wanted.join(histories, "user_id", "left").join(listed, "user_id", "left")
+    return known.join(listed, "user_id", "left")
 
 
-def judged(cases: DataFrame, model: Model, at_day: float, settings: Evaluation, repeats: bool) -> judging.Sums:
-    """Sums over all users of `cases` for lists made by `model` at the moment at_day."""
+def judged(
+    cases: DataFrame, model: Model, at_day: float, settings: Evaluation, repeats: bool, issued: bool = True
+) -> judging.Sums:
+    """Sums over all users of `cases` for lists made by `model` at the moment at_day; see judging.judge."""
     shared = cases.sparkSession.sparkContext.broadcast(model)
 
     def judge(batches: Batches) -> Iterator[pa.RecordBatch]:
         for table in gather_rows(batches, _USERS_AT_ONCE):
-            yield judging.judge(judging.from_batch(table), shared.value, at_day, settings, repeats).to_arrow()
+            yield judging.judge(judging.from_batch(table), shared.value, at_day, settings, repeats, issued).to_arrow()
 
     rows = map_batches(cases, judge, _SUMS_DDL).toArrow()
     order = [(name, "ascending") for name in ("variant", "model", "metric", "k", "segment", "total", "n_users")]

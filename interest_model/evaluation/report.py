@@ -16,7 +16,7 @@ _KEY = ["variant", "horizon_days", "segment", "model"]
 
 def nightly_rows(evaluation: DataFrame) -> list[dict]:
     """One row per variant, horizon and model: NDCG, recall and hit rate at 10 of the users with history."""
-    chosen = evaluation.where(F.col("metric").isin(*_SHOWN) & (F.col("k") == 10) & (F.col("segment") == "all"))
+    chosen = _figures(evaluation, "all", 10).where("protocol = 'replay'")
     wide = chosen.groupBy(*_KEY, "n_users").pivot("metric", list(_SHOWN)).agg(F.first("value"))
     found = wide.orderBy("variant", "horizon_days", F.desc("ndcg"), "model").collect()
     return [_rounded(row.asDict()) for row in found]
@@ -24,21 +24,21 @@ def nightly_rows(evaluation: DataFrame) -> list[dict]:
 
 def day_metrics(evaluation: DataFrame, run_date: date) -> dict[str, float]:
     """The day's figures by name, as the tracking store keeps them: "ranker/ndcg@10/novel/next 1 days"."""
-    chosen = evaluation.where(F.col("metric").isin(*_SHOWN) & (F.col("k") == 10) & (F.col("segment") == "all"))
-    rows = chosen.where(F.col("run_date") == F.lit(run_date)).where("value is not null").collect()
+    chosen = _figures(evaluation, "all", 10).where("protocol = 'replay' and value is not null")
+    rows = chosen.where(F.col("run_date") == F.lit(run_date)).collect()
     name = "{model}/{metric}@10/{variant}/next {horizon_days} days"
     return {name.format(**row.asDict()): row["value"] for row in rows}
 
 
 def pooled_rows(evaluation: DataFrame, segment: str = "all", k: int = 10) -> list[dict]:
-    """One row per variant, horizon and model over all given nights: figures with 95 % intervals over users.
+    """One row per variant, horizon and model over all given nights of one protocol: figures with 95 % intervals over
+    users.
 
     Beside them the paired interval of the ranker's lead: above zero, the ranker is better by more than chance. Nights
     merge by adding sums and replicate sums (see evaluation.bootstrap).
     """
-    chosen = evaluation.where(F.col("metric").isin(*_SHOWN) & (F.col("k") == k) & (F.col("segment") == segment))
     held: dict[tuple, list] = {}
-    for row in chosen.collect():
+    for row in _figures(evaluation, segment, k).collect():
         key = (row["variant"], row["horizon_days"], row["model"])
         total = (row["value"] or 0.0) * row["n_users"]
         sums, weights = np.array(row["boot_sums"]), np.array(row["boot_weights"])
@@ -52,6 +52,10 @@ def pooled_rows(evaluation: DataFrame, segment: str = "all", k: int = 10) -> lis
         ]
     rows = [_pooled(key, figures, held.get((key[0], key[1], RANKER))) for key, figures in held.items()]
     return sorted(rows, key=lambda row: (row["variant"], row["horizon_days"], -row["ndcg"], row["model"]))
+
+
+def _figures(evaluation: DataFrame, segment: str, k: int) -> DataFrame:
+    return evaluation.where(F.col("metric").isin(*_SHOWN) & (F.col("k") == k) & (F.col("segment") == segment))
 
 
 def _pooled(key: tuple, figures: dict, ranker: dict | None) -> dict:

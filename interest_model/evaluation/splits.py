@@ -1,0 +1,102 @@
+"""Offline protocols: which events models may read, what is to be found, and when they are asked. Spark frames.
+
+Leave-one-out reads other users' events of after the left-out one; it is there to compare with papers and says little
+about a night. What a product is worth is said by the replay of nights (jobs/evaluate_day.py) and by the temporal split.
+"""
+
+from typing import NamedTuple
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from interest_model.errors import DataError
+from interest_model.recommend.consumption import MICROS_PER_DAY
+
+PROTOCOLS = ("temporal", "temporal-last", "loo-shuffled", "loo-file")
+_DRAWN = ("loo-shuffled",)  # protocols that depend on a seed
+
+
+class Split(NamedTuple):
+    """One protocol's split of a log.
+
+    known: the consumption that models may read. truth: distinct (user_id, item_id) to be found. at_day: when models are
+    asked, days since 1970-01-01 UTC, never before the last known event. horizon_days: length of what truth was taken
+    from, in days, rounded up; 0 where single events are left out.
+    """
+
+    known: DataFrame
+    truth: DataFrame
+    at_day: float
+    horizon_days: int
+
+
+def is_drawn(protocol: str) -> bool:
+    """True where another seed gives another split."""
+    return protocol in _DRAWN
+
+
+def split(consumption: DataFrame, protocol: str, quantile: float, seed: int) -> Split:
+    """The split of `consumption` (see consumption.consumed) by one of PROTOCOLS.
+
+    quantile: share of the events before the cut of the temporal protocols. DataError: too few events to split.
+    """
+    if protocol.startswith("temporal"):
+        return _temporal(consumption, quantile, last_only=protocol == "temporal-last")
+    if protocol == "loo-shuffled":
+        return _leave_one_out(consumption, [F.xxhash64("event_id", F.lit(seed))])
+    return _leave_one_out(consumption, [F.col("arrival_date"), F.col("file"), F.col("line")])
+
+
+def _temporal(consumption: DataFrame, quantile: float, last_only: bool) -> Split:
+    """All that happened before one moment is known; everything after it is to be found, or each user's last of it.
+
+    The cut is the instant of the event at the quantile; events of one instant stay together, after the cut.
+    """
+    cut, end = cut_day(consumption, quantile), consumption.agg(F.max("day")).head()[0]
+    after = consumption.where((F.col("day") >= cut) & F.col("positive"))
+    if last_only:
+        place = F.row_number().over(_latest_first([F.xxhash64("event_id")]))
+        after = after.withColumn("place", place).where("place = 1")
+    truth = after.select("user_id", "item_id").distinct()
+    return Split(consumption.where(F.col("day") < cut), truth, cut, max(1, int(-(-(end - cut) // 1))))
+
+
+def cut_day(consumption: DataFrame, quantile: float) -> float:
+    """Time (days since epoch) of the event at position quantile * n, events ordered by time, from zero.
+
+    Counts by day first, then sorts one day only. DataError: no event lies before that instant.
+    """
+    by_day = sorted(consumption.groupBy(F.floor("day").alias("d")).count().collect())
+    position = int(quantile * sum(row["count"] for row in by_day))
+    for row in by_day:
+        if position < row["count"]:
+            inside = consumption.where(F.floor("day") == row["d"]).select("day").orderBy("day")
+            cut = inside.offset(position).limit(1).head()[0]
+            break
+        position -= row["count"]
+    else:
+        raise DataError("table events: there is no consumption to split", "run nights first")
+    if consumption.where(F.col("day") < cut).isEmpty():
+        raise DataError(f"table events: the cut at quantile {quantile} leaves no event before it")
+    return cut
+
+
+def _leave_one_out(consumption: DataFrame, order: list[Column]) -> Split:
+    """Each user's last event is to be found, by users with two or more; `order` parts events of one instant."""
+    users = Window.partitionBy("user_id")
+    placed = consumption.withColumns(
+        {"place": F.row_number().over(_latest_first(order)), "events": F.count("*").over(users)}
+    )
+    left_out = (F.col("place") == 1) & (F.col("events") > 1)
+    known = placed.where(~left_out).drop("place", "events")
+    last = consumption.agg(F.max("day")).head()[0]
+    if last is None:
+        raise DataError("table events: there is no consumption to split", "run nights first")
+    truth = placed.where(left_out & F.col("positive")).select("user_id", "item_id").distinct()
+    return Split(known, truth, last + 1.0 / MICROS_PER_DAY, 0)
+
+
+def _latest_first(order: list[Column]):
+    parts = [F.desc("day"), *[column.desc() for column in order], F.desc("event_id")]
+    return Window.partitionBy("user_id").orderBy(*parts)
+

@@ -1,0 +1,76 @@
+"""Offline splits by hand and by property."""
+
+from datetime import date
+
+import pytest
+
+from interest_model.errors import DataError
+
+pytestmark = pytest.mark.spark
+COLUMNS = (
+    "event_id string, user_id string, item_id string, day double, "
+    "positive boolean, arrival_date date, file string, line bigint"
+)
+
+
+@pytest.fixture
+def consumption(spark):
+    def made(rows):
+        whole = [(*row, True, date(2024, 1, 1), "log.csv", int(row[0][1:])) for row in rows]
+        return spark.createDataFrame(whole, COLUMNS)
+
+    return made
+
+
+EVENTS = [
+    ("e1", "a", "x", 1.0), ("e2", "a", "y", 2.5), ("e3", "b", "x", 2.5), ("e4", "b", "z", 3.0),
+    ("e5", "a", "z", 4.0), ("e6", "a", "w", 4.5), ("e7", "c", "x", 4.5), ("e8", "a", "x", 5.25),
+]  # fmt: skip
+
+
+def pairs(frame):
+    return {(row["user_id"], row["item_id"]) for row in frame.collect()}
+
+
+def ids(frame):
+    return {row["event_id"] for row in frame.collect()}
+
+
+def test_temporal_keeps_an_instant_whole_and_after_the_cut(consumption):
+    from interest_model.evaluation.splits import split
+
+    parts = split(consumption(EVENTS), "temporal", 0.75, 1)  # event at position 6 of 8: e7, at the instant of e6
+    assert parts.at_day == 4.5 and parts.horizon_days == 1
+    assert ids(parts.known) == {"e1", "e2", "e3", "e4", "e5"}
+    assert pairs(parts.truth) == {("a", "w"), ("c", "x"), ("a", "x")}
+    last = split(consumption(EVENTS), "temporal-last", 0.75, 1)
+    assert pairs(last.truth) == {("c", "x"), ("a", "x")} and ids(last.known) == ids(parts.known)
+
+
+def test_leave_one_out_in_file_order_takes_the_last_line_of_users_with_two_events(consumption):
+    from interest_model.evaluation.splits import split
+
+    tied = [("e1", "a", "x", 1.0), ("e3", "a", "y", 2.0), ("e2", "a", "z", 2.0), ("e4", "b", "x", 3.0)]
+    parts = split(consumption(tied), "loo-file", 0.9, 1)
+    assert pairs(parts.truth) == {("a", "y")} and ids(parts.known) == {"e1", "e2", "e4"}
+    assert parts.at_day > 3.0 and parts.horizon_days == 0
+
+
+def test_shuffled_ties_depend_on_the_seed_alone_and_each_event_of_the_tie_gets_its_turn(consumption):
+    from interest_model.evaluation.splits import split
+
+    tied = [(f"e{n}", f"u{n // 4}", f"i{n % 4}", 2.0) for n in range(40)]
+    taken = {seed: pairs(split(consumption(tied), "loo-shuffled", 0.9, seed).truth) for seed in (1, 1, 2, 3)}
+    assert taken[1] == pairs(split(consumption(tied[::-1]), "loo-shuffled", 0.9, 1).truth)
+    assert len({frozenset(one) for one in taken.values()}) == 3
+    assert {item for one in taken.values() for _, item in one} == {"i0", "i1", "i2", "i3"}
+
+
+def test_nothing_to_split_is_said(consumption):
+    from interest_model.evaluation.splits import split
+
+    for protocol in ("temporal", "loo-file"):
+        with pytest.raises(DataError, match="table events"):
+            split(consumption([]), protocol, 0.9, 1)
+    with pytest.raises(DataError, match="no event before it"):
+        split(consumption([("e1", "a", "x", 1.0), ("e2", "b", "x", 1.0)]), "temporal", 0.9, 1)
