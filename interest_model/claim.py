@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -51,17 +52,20 @@ class Claim:
 
     def _create(self, content: str) -> None:
         # link() makes the finished file appear at once: no reader ever sees an empty claim
-        draft = self.folder / f".{self.run_date}.{os.getpid()}"
-        draft.write_text(content)
+        draft = self._draft(content)
         try:
             os.link(draft, self.file)
         finally:
             draft.unlink()
 
     def _replace(self, content: str) -> None:
-        draft = self.folder / f".{self.run_date}.{os.getpid()}"
+        os.replace(self._draft(content), self.file)
+
+    def _draft(self, content: str) -> Path:
+        # a name of its own for each attempt: threads of one process may try at once
+        draft = self.folder / f".{self.run_date}.{uuid.uuid4().hex}"
         draft.write_text(content)
-        os.replace(draft, self.file)
+        return draft
 
     def holder(self) -> dict:
         """Owner and start of the claim in force; empty where nobody holds the day."""

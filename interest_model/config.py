@@ -69,6 +69,57 @@ class Behaviour:
 
 
 @dataclasses.dataclass(frozen=True)
+class Topics:
+    """The topic hierarchy: where it comes from and how it is learned."""
+
+    origin: str
+    max_tiers: int
+    branching: tuple[int, ...]
+    min_items: int
+    fit_items: int
+    starts: int
+    refit_days: int
+    language: str
+    rules: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.origin not in ("auto", "categories", "embeddings"):
+            raise ValueError(f"origin is '{self.origin}', expected auto, categories or embeddings")
+        if not 2 <= self.max_tiers <= 4 or not 2 <= len(self.branching) <= 4:
+            raise ValueError("max_tiers and the length of branching must be 2 to 4")
+        if self.refit_days < 1:
+            raise ValueError("refit_days must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Interest:
+    """Interest states: half lives, prior, and when a move counts as one."""
+
+    lookback_days: int
+    history_length: int
+    half_life_days: float
+    short_half_life_days: float
+    long_half_life_days: float
+    prior_events: float
+    trend_prior_sd: float
+    visit_gap_hours: float
+    present_share: float
+    level: float
+    sudden_level: float
+    min_trend_per_day: float
+    silent_days: float
+    new_days: float
+    returning_days: float
+    sudden_days: float
+
+    def __post_init__(self) -> None:
+        wrong = [one.name for one in dataclasses.fields(self) if getattr(self, one.name) <= 0]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} must be above zero")
+
+
+@dataclasses.dataclass(frozen=True)
 class Ranker:
     """The blend. Half lives in days."""
 
@@ -134,6 +185,8 @@ class Settings:
     windows: Windows
     encoder: Encoder
     behaviour: Behaviour
+    topics: Topics
+    interest: Interest
     ranker: Ranker
     recommendations: Recommendations
     evaluation: Evaluation

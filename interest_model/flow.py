@@ -22,6 +22,8 @@ STEPS = (
     Step("windows", ("events",), ("windows",)),
     Step("item_embeddings", ("items", "text_embeddings"), ("text_embeddings", "item_embeddings")),
     Step("behaviour_embeddings", ("windows", "items", "text_embeddings"), ("text_embeddings", "behaviour_embeddings")),
+    Step("topics", ("items", "item_embeddings", "topics", "item_topics"), ("topics", "item_topics")),
+    Step("interest_states", ("events", "topics", "item_topics"), ("interest_states",)),
     Step(
         "evaluate_day",
         ("events", "items", "item_embeddings", "ranker_models", "daily_recommendations"),

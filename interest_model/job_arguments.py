@@ -2,6 +2,7 @@
 
 import argparse
 from datetime import date
+from pathlib import Path
 
 
 def day(text: str) -> date:
@@ -23,3 +24,15 @@ def add_night_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--owner", default="", help="who holds the day's claim (default: this host and process)")
     parser.add_argument("--takeover", action="store_true", help="replace the claim of a run that has died")
     parser.add_argument("--dry-run", action="store_true", help="say what would be read and written; write nothing")
+
+
+PROTOCOLS = ("temporal", "temporal-last", "loo-shuffled", "loo-file")  # see evaluation/splits.py
+
+
+def add_backtest_arguments(parser: argparse.ArgumentParser) -> None:
+    """Those of a night, and which offline protocol is judged."""
+    add_night_arguments(parser)
+    parser.add_argument("--protocol", choices=PROTOCOLS, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the draws of loo-shuffled")
+    parser.add_argument("--peers", type=Path, help="folder for the split's files, which benchmarks/peers reads")
+    parser.add_argument("--judge", action="store_true", help="keep that folder's files; judge the lists in it too")

@@ -226,6 +226,71 @@ BEHAVIOUR_EMBEDDINGS = Table(
     ),
 )
 
+TOPICS = Table(
+    name="topics",
+    kind="issued",
+    grain="one topic of a version of the hierarchy; a version holds from its run_date until the next one's",
+    key=("run_date", "stage", "topic_id"),
+    partition=("run_date",),
+    columns=(
+        _RUN_DATE,
+        _column("topic_version", "string", "hash of what places items and what topics are called"),
+        _column("stage", "string", "shown: what every other table uses | base: before the rules, for the next version"),
+        _column("topic_id", "string", "stable over versions: c-... from a category path, t-... learned"),
+        _column("tier", "int", "depth in the tree, from 1, the widest"),
+        _optional("parent_id", "string", "topic_id one tier up; null in tier 1"),
+        _column("label", "string", "what people call it; distinct among the children of one parent"),
+        _column("keywords", "array<string>", "words that set its items apart from its siblings', best first"),
+        _column("n_items", "long", "items with any weight there"),
+        _column("position", "int", "order in the tree, from 0"),
+        _column("centre", "array<float>", "mean of its items' standardised vectors; empty for categories"),
+        _column("vector_mean", "array<float>", "what standardises a vector; the same in each row of a version"),
+        _column("vector_scale", "array<float>", "what standardises a vector; the same in each row of a version"),
+    ),
+    checks={"known_stage": "stage in ('shown', 'base')"},
+)
+
+ITEM_TOPICS = Table(
+    name="item_topics",
+    kind="history",
+    grain="one item's topics as known from a day on (until its next row)",
+    key=("item_id", "known_date"),
+    partition=("known_date",),
+    columns=(
+        _ITEM,
+        _column("known_date", "date", "night from which this row holds"),
+        _column("topic_ids", "array<string>", "topics of the deepest tier; their parents follow; empty: no topic"),
+        _column("weights", "array<float>", "aligned with topic_ids; sum to one"),
+    ),
+)
+
+INTEREST_STATES = Table(
+    name="interest_states",
+    kind="issued",
+    grain="one user and topic on a night after which the user's events had arrived; holds until the user's next row",
+    key=("run_date", "user_id", "topic_id"),
+    partition=("run_date",),
+    columns=(
+        _RUN_DATE,
+        _USER,
+        _column("topic_version", "string", "version of the topic hierarchy"),
+        _column("tier", "int", "tier of the topic, from 1"),
+        _column("topic_id", "string", "topic that any of the user's events touched"),
+        _column("strength", "double", "v = ln(evidence + prior_events * share of the population)"),
+        _column("share", "double", "p, softmax of strength over all topics of the tier; untouched ones hold the rest"),
+        _column("short_share", "double", "the same over interest.short_half_life_days"),
+        _column("long_share", "double", "the same over interest.long_half_life_days"),
+        _column("trend_per_day", "double", "r, signed change of strength a day"),
+        _column("trend_se", "double", "standard error of trend_per_day"),
+        _column("status", "string", "new | rising | stable | fading | gone | returning"),
+        _column("sudden", "boolean", "true where the share moved in one step, lately"),
+        _column("confidence", "double", "0 to 1: how far the share rests on the user's own events"),
+        _column("evidence", "double", "sum of decayed event weights in the topic"),
+        _column("last_ts", "timestamp", "latest visit about the topic, UTC"),
+    ),
+    checks={"share_range": "share between 0 and 1", "confidence_range": "confidence between 0 and 1"},
+)
+
 RANKER_MODELS = Table(
     name="ranker_models",
     kind="issued",
@@ -334,6 +399,7 @@ RUNS = Table(
 
 ALL = (
     EVENTS, EVENTS_REJECTED, ITEMS, SESSIONS, WINDOWS, TEXT_EMBEDDINGS, ITEM_EMBEDDINGS, BEHAVIOUR_EMBEDDINGS,
-    RANKER_MODELS, DAILY_RECOMMENDATIONS, FALLBACK_RECOMMENDATIONS, EVALUATION, RUNS,
+    TOPICS, ITEM_TOPICS, INTEREST_STATES, RANKER_MODELS, DAILY_RECOMMENDATIONS, FALLBACK_RECOMMENDATIONS, EVALUATION,
+    RUNS,
 )  # fmt: skip
 BY_NAME = {table.name: table for table in ALL}

@@ -12,9 +12,9 @@ from interest_model.evaluation import judging
 from interest_model.on_executors import Batches, gather_rows, map_batches
 from interest_model.recommend.blend import Model
 
-_USERS_AT_ONCE = 5_000
+USERS_AT_ONCE = 5_000
 _UNKNOWN_ITEMS = 2**20  # places for items that the catalogue of the list's night did not know
-_SUMS_DDL = (
+SUMS_DDL = (
     "variant string, model string, metric string, k int, segment string, total double, n_users bigint, "
     "boot_sums array<double>, boot_weights array<double>, listed binary"
 )
@@ -56,10 +56,10 @@ def judged(
     shared = cases.sparkSession.sparkContext.broadcast(model)
 
     def judge(batches: Batches) -> Iterator[pa.RecordBatch]:
-        for table in gather_rows(batches, _USERS_AT_ONCE):
+        for table in gather_rows(batches, USERS_AT_ONCE):
             yield judging.judge(judging.from_batch(table), shared.value, at_day, settings, repeats, issued).to_arrow()
 
-    rows = map_batches(cases, judge, _SUMS_DDL).toArrow()
+    rows = map_batches(cases, judge, SUMS_DDL).toArrow()
     order = [(name, "ascending") for name in ("variant", "model", "metric", "k", "segment", "total", "n_users")]
     return judging.Sums.from_arrow(rows.sort_by(order), model.n_items)
 

@@ -144,6 +144,20 @@ def judge(cases: Cases, model: Model, at_day: float, settings: Evaluation, repea
     return sums
 
 
+def judge_lists(name: str, cases: Cases, variant: str, model: Model, at_day: float, settings: Evaluation) -> Sums:
+    """Sums of every metric of lists made elsewhere: cases.listed, judged as those of model `name` in one variant.
+
+    On the same users as `judge` has it; model: of the split, for what describes items.
+    """
+    sums = Sums()
+    for start in range(0, cases.histories.n_users, _CHUNK_USERS):
+        chunk = _slice(cases, start, min(start + _CHUNK_USERS, cases.histories.n_users))
+        chunk = _with_something_to_find(_chosen(chunk, chunk.histories.lengths > 0), model, variant)
+        if chunk.histories.n_users:
+            _add(sums, (variant, name), chunk.listed, _judged_users(chunk, model, at_day, variant, settings))
+    return sums
+
+
 def _slice(cases: Cases, start: int, end: int) -> Cases:
     mask = np.zeros(cases.histories.n_users, dtype=bool)
     mask[start:end] = True
@@ -161,14 +175,10 @@ def _chosen(cases: Cases, users: np.ndarray) -> Cases:
 def _judge_known(cases: Cases, model: Model, at_day: float, kind, settings: Evaluation, sums: Sums) -> None:
     """kind: variant, whether lists were issued at all, whether they stand for the ranker in this variant."""
     variant, issued, stands = kind
-    keys = _truth_keys(cases, model, variant)
-    judged = np.bincount(keys // _width(model), minlength=cases.histories.n_users) > 0
-    if not judged.any():
+    cases = _with_something_to_find(cases, model, variant)
+    if not cases.histories.n_users:
         return
-    cases = _chosen(cases, judged)
-    keys = _truth_keys(cases, model, variant)
-    segments = _segments(cases.histories, settings)
-    users = Judged(cases.histories.user_ids, keys, segments, model, at_day, settings)
+    users = _judged_users(cases, model, at_day, variant, settings)
     served = (cases.listed >= 0).any(axis=1) | (not issued)
     for name, items in _lists(cases, model, at_day, variant == "repeat", max(settings.cutoffs)):
         items = np.where(served[:, None], cases.listed if stands and name == RANKER else items, -1)
@@ -179,14 +189,11 @@ def _judge_unknown(
     cases: Cases, model: Model, at_day: float, variant: str, settings: Evaluation, sums: Sums
 ) -> None:
     """Users without history: everybody gets the same list, by decayed popularity or by the 7 days' count."""
-    keys = _truth_keys(cases, model, variant)
-    judged = np.bincount(keys // _width(model), minlength=cases.histories.n_users) > 0
-    if not judged.any():
+    cases = _with_something_to_find(cases, model, variant)
+    n = cases.histories.n_users
+    if not n:
         return
-    cases = _chosen(cases, judged)
-    keys, n = _truth_keys(cases, model, variant), cases.histories.n_users
-    segments = {"no_history": np.ones(n, dtype=bool)}
-    users = Judged(cases.histories.user_ids, keys, segments, model, at_day, settings)
+    users = _judged_users(cases, model, at_day, variant, settings)._replace(segments={"no_history": np.ones(n, bool)})
     for name, scores in (
         (RANKER, model.trends[:, 0]),
         ("popularity", model.trends[:, 0]),
@@ -196,6 +203,16 @@ def _judge_unknown(
         best, _ = scoring.popular_list(scores, len(items))
         items[: len(best)] = best
         _add(sums, (variant, name), np.tile(items, (n, 1)), users)
+
+
+def _with_something_to_find(cases: Cases, model: Model, variant: str) -> Cases:
+    keys = _truth_keys(cases, model, variant)
+    return _chosen(cases, np.bincount(keys // _width(model), minlength=cases.histories.n_users) > 0)
+
+
+def _judged_users(cases: Cases, model: Model, at_day: float, variant: str, settings: Evaluation) -> Judged:
+    keys, segments = _truth_keys(cases, model, variant), _segments(cases.histories, settings)
+    return Judged(cases.histories.user_ids, keys, segments, model, at_day, settings)
 
 
 def _width(model: Model) -> int:

@@ -4,6 +4,7 @@ Leave-one-out reads other users' events of after the left-out one; it is there t
 about a night. What a product is worth is said by the replay of nights (jobs/evaluate_day.py) and by the temporal split.
 """
 
+import datetime
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame, Window
@@ -12,7 +13,6 @@ from pyspark.sql import functions as F
 from interest_model.errors import DataError
 from interest_model.recommend.consumption import MICROS_PER_DAY
 
-PROTOCOLS = ("temporal", "temporal-last", "loo-shuffled", "loo-file")
 _DRAWN = ("loo-shuffled",)  # protocols that depend on a seed
 
 
@@ -21,13 +21,20 @@ class Split(NamedTuple):
 
     known: the consumption that models may read. truth: distinct (user_id, item_id) to be found. at_day: when models are
     asked, days since 1970-01-01 UTC, never before the last known event. horizon_days: length of what truth was taken
-    from, in days, rounded up; 0 where single events are left out.
+    from, in days, rounded up; 0 where single events are left out. seed: of the draw, 0 where nothing is drawn.
     """
 
+    protocol: str
+    seed: int
     known: DataFrame
     truth: DataFrame
     at_day: float
     horizon_days: int
+
+    @property
+    def list_date(self) -> datetime.date:
+        """The last whole UTC day before at_day."""
+        return datetime.date(1970, 1, 1) + datetime.timedelta(days=int(self.at_day) - 1)
 
 
 def is_drawn(protocol: str) -> bool:
@@ -36,18 +43,21 @@ def is_drawn(protocol: str) -> bool:
 
 
 def split(consumption: DataFrame, protocol: str, quantile: float, seed: int) -> Split:
-    """The split of `consumption` (see consumption.consumed) by one of PROTOCOLS.
+    """The split of `consumption` (see consumption.consumed) by one of job_arguments.PROTOCOLS.
 
     quantile: share of the events before the cut of the temporal protocols. DataError: too few events to split.
     """
+    seed = seed if is_drawn(protocol) else 0
     if protocol.startswith("temporal"):
-        return _temporal(consumption, quantile, last_only=protocol == "temporal-last")
-    if protocol == "loo-shuffled":
-        return _leave_one_out(consumption, [F.xxhash64("event_id", F.lit(seed))])
-    return _leave_one_out(consumption, [F.col("arrival_date"), F.col("file"), F.col("line")])
+        parts = _temporal(consumption, quantile, last_only=protocol == "temporal-last")
+    elif protocol == "loo-shuffled":
+        parts = _leave_one_out(consumption, [F.xxhash64("event_id", F.lit(seed))])
+    else:
+        parts = _leave_one_out(consumption, [F.col("arrival_date"), F.col("file"), F.col("line")])
+    return Split(protocol, seed, *parts)
 
 
-def _temporal(consumption: DataFrame, quantile: float, last_only: bool) -> Split:
+def _temporal(consumption: DataFrame, quantile: float, last_only: bool) -> tuple:
     """All that happened before one moment is known; everything after it is to be found, or each user's last of it.
 
     The cut is the instant of the event at the quantile; events of one instant stay together, after the cut.
@@ -58,7 +68,7 @@ def _temporal(consumption: DataFrame, quantile: float, last_only: bool) -> Split
         place = F.row_number().over(_latest_first([F.xxhash64("event_id")]))
         after = after.withColumn("place", place).where("place = 1")
     truth = after.select("user_id", "item_id").distinct()
-    return Split(consumption.where(F.col("day") < cut), truth, cut, max(1, int(-(-(end - cut) // 1))))
+    return consumption.where(F.col("day") < cut), truth, cut, max(1, int(-(-(end - cut) // 1)))
 
 
 def cut_day(consumption: DataFrame, quantile: float) -> float:
@@ -81,7 +91,7 @@ def cut_day(consumption: DataFrame, quantile: float) -> float:
     return cut
 
 
-def _leave_one_out(consumption: DataFrame, order: list[Column]) -> Split:
+def _leave_one_out(consumption: DataFrame, order: list[Column]) -> tuple:
     """Each user's last event is to be found, by users with two or more; `order` parts events of one instant."""
     users = Window.partitionBy("user_id")
     placed = consumption.withColumns(
@@ -93,7 +103,7 @@ def _leave_one_out(consumption: DataFrame, order: list[Column]) -> Split:
     if last is None:
         raise DataError("table events: there is no consumption to split", "run nights first")
     truth = placed.where(left_out & F.col("positive")).select("user_id", "item_id").distinct()
-    return Split(known, truth, last + 1.0 / MICROS_PER_DAY, 0)
+    return known, truth, last + 1.0 / MICROS_PER_DAY, 0
 
 
 def _latest_first(order: list[Column]):

@@ -30,9 +30,14 @@ def end_of_day(run_date: datetime.date, zone: str) -> float:
     return midnight.timestamp() / 86_400
 
 
+def timed(events: DataFrame) -> DataFrame:
+    """The events with `day`: event time as days since 1970-01-01 UTC."""
+    return events.withColumn("day", F.unix_micros("event_ts") / F.lit(float(MICROS_PER_DAY)))
+
+
 def consumed(events: DataFrame) -> DataFrame:
-    """The events that consume an item, with `day`: event time as days since 1970-01-01 UTC."""
-    return events.where("consumption").withColumn("day", F.unix_micros("event_ts") / F.lit(float(MICROS_PER_DAY)))
+    """The events that consume an item, with `day` as in `timed`."""
+    return timed(events.where("consumption"))
 
 
 def catalogue(consumption: DataFrame, at_day: float, tuning_days: int) -> Catalogue:

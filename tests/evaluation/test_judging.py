@@ -149,3 +149,15 @@ def test_cases_come_from_arrow_rows():
     assert (read.truth_rows.tolist(), read.truth_items.tolist()) == ([0, 0, 1], [4, 5, 6])
     assert read.listed.tolist() == [[9, 8, 7], [-1, -1, -1]]
     assert read.histories.items.tolist() == [3]
+
+
+def test_lists_made_elsewhere_are_judged_as_the_same_lists_issued_would_be(board):
+    world, model = board
+    truth = {user: unseen(world, user)[1:3] for user in range(4)}
+    lists = {user: unseen(world, user)[:4] for user in range(3)}  # the fourth user has none and counts zero
+    given = cases(world, truth, lists)
+    as_issued = judging.judge(given, model, 40.0, SETTINGS, repeats=False)
+    elsewhere = judging.judge_lists("peer", given, "novel", model, 40.0, SETTINGS)
+    wanted = {key: as_issued.value(key) for key in as_issued.values if key[1] == "ranker"}
+    assert {(key[0], "ranker", *key[2:]): elsewhere.value(key) for key in elsewhere.values} == wanted
+    assert elsewhere.values["novel", "peer", "ndcg", 2, "all"][1] == 4

@@ -1,0 +1,264 @@
+"""Peers: cheap models and other libraries' models, each with a search on an inner validation slice, then refitted.
+
+    python benchmarks/peers/models.py FOLDER [NAME ...]      in the environment that `make peers` builds
+
+FOLDER is what `jobs/backtest.py --peers` wrote (see interest_model/evaluation/peers.py). The inner slice holds the last
+tenth of the known events by time; a setting is chosen by NDCG@10 there, on at most 2,000 users, and the model refitted
+on all that is known.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import scipy.sparse as sp
+
+INNER_SHARE = 0.1
+INNER_USERS = 2_000
+SEED = 7
+CHUNK = 1_024
+
+
+class Log(NamedTuple):
+    """Known events in time order: users, items (positions), days; n_users, n_items; at_day: when lists are made."""
+
+    users: np.ndarray
+    items: np.ndarray
+    days: np.ndarray
+    n_users: int
+    n_items: int
+    at_day: float
+
+    def matrix(self, values: np.ndarray | None = None) -> sp.csr_matrix:
+        """(n_users, n_items) sums of values, one per event (default: 1 however often)."""
+        entries = np.ones(len(self.users)) if values is None else values
+        found = sp.csr_matrix((entries.astype(np.float32), (self.users, self.items)), (self.n_users, self.n_items))
+        found.sum_duplicates()
+        if values is None:
+            found.data[:] = 1.0
+        return found
+
+
+def read_log(folder: Path) -> tuple[Log, np.ndarray, np.ndarray, dict]:
+    """The log, user ids by position, positions of the users to list for, and split.json."""
+    facts = json.loads((folder / "split.json").read_text())
+    rows = ds.dataset(folder / "histories", exclude_invalid_files=True).to_table().sort_by("user_id").combine_chunks()
+    names = np.asarray(rows.column("user_id").to_pylist(), dtype=object)
+    lists = rows.column("items").combine_chunks()
+    users = np.repeat(np.arange(len(names)), np.asarray(lists.value_lengths()))
+    items, days = np.asarray(lists.flatten()), np.asarray(rows.column("days").combine_chunks().flatten())
+    order = np.argsort(days, kind="stable")
+    log = Log(users[order], items[order], days[order], len(names), facts["n_items"], facts["at_day"])
+    wanted = ds.dataset(folder / "truth", exclude_invalid_files=True).to_table(columns=["user_id"])
+    place = {name: position for position, name in enumerate(names)}
+    queried = sorted(place[one] for one in wanted.column("user_id").to_pylist() if one in place)
+    return log, names, np.array(queried, dtype=np.int64), facts
+
+
+def inner_split(log: Log) -> tuple[Log, np.ndarray, sp.csr_matrix]:
+    """The log before its last INNER_SHARE of events, users with history who acted after, and what they took then."""
+    cut = log.days[int((1 - INNER_SHARE) * len(log.days))]
+    before = log.days < cut
+    train = log._replace(users=log.users[before], items=log.items[before], days=log.days[before], at_day=cut)
+    after = log._replace(users=log.users[~before], items=log.items[~before], days=log.days[~before]).matrix()
+    both = np.flatnonzero((np.diff(after.indptr) > 0) & (np.bincount(train.users, minlength=log.n_users) > 0))
+    chosen = np.sort(np.random.default_rng(SEED).permutation(both)[:INNER_USERS])
+    return train, chosen, after
+
+
+def top_lists(scores: np.ndarray, seen: sp.csr_matrix | None, length: int) -> np.ndarray:
+    """(u, length) best items of dense scores (u, n); seen ones and -inf left out (-1); ties to the smaller item."""
+    scores = scores.astype(np.float64, copy=True)
+    if seen is not None:
+        scores[seen.nonzero()] = -np.inf
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :length]
+    return np.where(np.take_along_axis(scores, best, axis=1) > -np.inf, best, -1)
+
+
+def ndcg(lists: np.ndarray, truth: sp.csr_matrix) -> float:
+    """Mean NDCG@10 over users with truth."""
+    gains = 1.0 / np.log2(np.arange(2, 12))
+    hits = np.array([np.isin(row[:10], truth[k].indices) & (row[:10] >= 0) for k, row in enumerate(lists)])
+    counts = np.minimum(np.diff(truth.indptr), 10)
+    judged = counts > 0
+    return float((hits[judged] @ gains / np.cumsum(gains)[counts[judged] - 1]).mean()) if judged.any() else 0.0
+
+
+def in_chunks(score, log: Log, users: np.ndarray, variant: str, length: int) -> np.ndarray:
+    """Lists for users from score(users) -> dense (u, n_items)."""
+    seen = log.matrix() if variant == "novel" else None
+    parts = []
+    for start in range(0, len(users), CHUNK):
+        some = users[start : start + CHUNK]
+        parts.append(top_lists(score(some), None if seen is None else seen[some], length))
+    return np.concatenate(parts) if parts else np.zeros((0, length), dtype=np.int64)
+
+
+# A peer: a grid of settings, and fit(log, setting) -> score(users)
+
+
+def decayed(log: Log, half_life: float) -> np.ndarray:
+    return np.bincount(log.items, 0.5 ** ((log.at_day - log.days) / half_life), log.n_items)
+
+
+def same_for_all(values: np.ndarray):
+    return lambda users: np.tile(np.where(values > 0, values, -np.inf), (len(users), 1))
+
+
+def popular(log: Log, setting: None):
+    return same_for_all(np.bincount(log.items, minlength=log.n_items).astype(float))
+
+
+def popular_7_days(log: Log, setting: None):
+    return same_for_all(np.bincount(log.items[log.days >= log.at_day - 7], minlength=log.n_items).astype(float))
+
+
+def popularity_decay(log: Log, half_life: float):
+    return same_for_all(decayed(log, half_life))
+
+
+def _own(log: Log, values: np.ndarray):
+    """Own items by `values`, then, far below, everything by popularity."""
+    matrix, filler = log.matrix(values), decayed(log, 28.0)
+    filler = 1e-6 * filler / max(filler.max(), 1e-30)
+    return lambda users: matrix[users].toarray() + filler
+
+
+def own_most_frequent(log: Log, setting: None):
+    return _own(log, np.ones(len(log.users)))
+
+
+def own_most_recent(log: Log, half_life: float):
+    return _own(log, 0.5 ** ((log.at_day - log.days) / half_life))
+
+
+def item_knn(log: Log, setting: tuple[str, int]):
+    from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
+
+    kind, neighbours = setting
+    made = {"cosine": CosineRecommender, "tfidf": TFIDFRecommender, "bm25": BM25Recommender}[kind](K=neighbours)
+    matrix = log.matrix()
+    made.fit(matrix, show_progress=False)
+    similarity = made.similarity.tolil()
+    similarity.setdiag(0.0)  # an item is no neighbour of its own: else seen items lead the repeat variant by default
+    similarity = similarity.tocsr()
+    return lambda users: (matrix[users] @ similarity).toarray()
+
+
+def ease(log: Log, l2: float):
+    """EASE (Steck 2019) on the most used items: dense, so at most MOST of them, as RecTools' own does on all."""
+    most = 6_000
+    counts = np.bincount(log.items, minlength=log.n_items)
+    head = np.sort(np.argsort(-counts, kind="stable")[:most])
+    matrix = log.matrix()[:, head]
+    gram = (matrix.T @ matrix).toarray().astype(np.float64)
+    gram[np.diag_indices_from(gram)] += l2
+    inverse = np.linalg.inv(gram)
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0.0)
+
+    def score(users):
+        found = np.full((len(users), log.n_items), -np.inf)
+        found[:, head] = matrix[users] @ weights
+        return found
+
+    return score
+
+
+def implicit_als(log: Log, setting: tuple[int, float, float]):
+    from implicit.als import AlternatingLeastSquares
+
+    factors, regularization, alpha = setting
+    made = AlternatingLeastSquares(
+        factors=factors, regularization=regularization, alpha=alpha, iterations=15, random_state=SEED, num_threads=2
+    )
+    made.fit(log.matrix(np.ones(len(log.users))), show_progress=False)
+    return lambda users: made.user_factors[users] @ made.item_factors.T
+
+
+def sasrec(log: Log, setting: tuple[int, float]):
+    from pytorch_lightning import seed_everything
+    from rectools import Columns
+    from rectools.dataset import Dataset
+    from rectools.models import SASRecModel
+
+    dimensions, dropout = setting
+    frame = pd.DataFrame({
+        Columns.User: log.users, Columns.Item: log.items, Columns.Weight: 1.0,
+        Columns.Datetime: pd.to_datetime(log.days, unit="D"),
+    })  # fmt: skip
+    dataset = Dataset.construct(frame)
+    made = SASRecModel(
+        n_factors=dimensions, n_blocks=2, n_heads=2, dropout_rate=dropout, session_max_len=50, loss="softmax",
+        lr=1e-3, batch_size=128, epochs=10, deterministic=True, dataloader_num_workers=0,
+    )  # fmt: skip
+    seed_everything(SEED)
+    made.fit(dataset)
+
+    def score(users):
+        found = np.full((len(users), log.n_items), -np.inf)
+        rows = made.recommend(users, dataset, k=1_000, filter_viewed=False)
+        place = {user: row for row, user in enumerate(users)}
+        found[rows[Columns.User].map(place), rows[Columns.Item]] = rows[Columns.Score]
+        return found
+
+    return score
+
+
+PEERS = {
+    "popular": (popular, [None]),
+    "popular_7_days_peer": (popular_7_days, [None]),
+    "popularity_decay": (popularity_decay, [0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 7.0, 14.0, 28.0, 56.0]),
+    "own_most_frequent": (own_most_frequent, [None]),
+    "own_most_recent": (own_most_recent, [1.0, 7.0, 28.0, 112.0]),
+    "item_knn": (item_knn, [(kind, k) for kind in ("cosine", "tfidf", "bm25") for k in (50, 200)]),
+    "ease_peer": (ease, [50.0, 200.0, 800.0]),
+    "implicit_als": (implicit_als, [(f, r, a) for f in (32, 64, 128) for r in (0.01, 0.1) for a in (1.0, 10.0)]),
+    "sasrec": (sasrec, [(64, 0.2), (128, 0.2)]),
+}
+
+
+def run_peer(name: str, log: Log, queried: np.ndarray, facts: dict):
+    """Yields (variant, chosen setting, validation NDCG@10, lists)."""
+    fit, grid = PEERS[name]
+    inner, users, truth = inner_split(log)
+    for variant in facts["variants"]:
+        if name.startswith("own") and variant == "novel":
+            continue  # seen items are left out there: nothing of one's own is left
+        wanted = truth[users] if variant == "repeat" else (truth[users] - truth[users].multiply(inner.matrix()[users]))
+        wanted = wanted.tocsr()
+        wanted.eliminate_zeros()
+        figures = [0.0]
+        if len(grid) > 1:
+            figures = [ndcg(in_chunks(fit(inner, one), inner, users, variant, 10), wanted) for one in grid]
+        best = grid[int(np.argmax(figures))]
+        yield variant, best, max(figures), in_chunks(fit(log, best), log, queried, variant, facts["length"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("names", nargs="*", default=list(PEERS))
+    options = parser.parse_args()
+    log, names, queried, facts = read_log(options.folder)
+    (options.folder / "lists").mkdir(exist_ok=True)
+    for name in options.names or list(PEERS):
+        start = time.monotonic()
+        for variant, best, figure, lists in run_peer(name, log, queried, facts):
+            listed = [row[row >= 0].tolist() for row in lists]
+            users = pa.array(names[queried].tolist(), pa.string())
+            table = pa.table({"user_id": users, "listed": pa.array(listed, pa.list_(pa.int32()))})
+            pq.write_table(table, options.folder / "lists" / f"{name}-{variant}.parquet")
+            seconds = time.monotonic() - start
+            print(f"{name} {variant}: setting {best}, inner NDCG@10 {figure:.4f}, {seconds:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

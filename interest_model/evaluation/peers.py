@@ -1,0 +1,62 @@
+"""Peers on the very same split: what they are given as files, and how the lists that they bring back are judged.
+
+Other libraries' models live in an environment of their own (benchmarks/peers), so they meet this project in files only:
+
+    histories/       one row per user: user_id, items (catalogue positions), days, weights; oldest first
+    truth/           the users to list for: user_id (and truth, which a fair peer does not read)
+    split.json       n_items, at_day, length, variants
+    lists/NAME-VARIANT.parquet   brought back: user_id, listed (catalogue positions, best first)
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from interest_model.config import Evaluation
+from interest_model.errors import DataError
+from interest_model.evaluation import judging
+from interest_model.evaluation.day import SUMS_DDL, USERS_AT_ONCE
+from interest_model.on_executors import Batches, gather_rows, map_batches
+from interest_model.recommend.blend import Model
+
+
+def write_split(folder: Path, histories: DataFrame, users: DataFrame, facts: dict) -> None:
+    """The split's files below `folder`, in place of what a former split left there; lists of that split go too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in (folder / "lists").glob("*.parquet"):
+        old.unlink()
+    histories.write.mode("overwrite").parquet(str(folder / "histories"))
+    users.select("user_id", "truth").write.mode("overwrite").parquet(str(folder / "truth"))
+    (folder / "split.json").write_text(json.dumps(facts, indent=1))
+
+
+def judged_lists(
+    folder: Path, users: DataFrame, model: Model, at_day: float, settings: Evaluation
+) -> dict[str, judging.Sums]:
+    """File name to sums for every file of lists below `folder`; users: see day.cases.
+
+    DataError: a file's name says no variant, or it lists positions that the catalogue does not have.
+    """
+    return {file.stem: _judged(file, users, model, at_day, settings) for file in sorted(folder.glob("lists/*.parquet"))}
+
+
+def _judged(file: Path, users: DataFrame, model: Model, at_day: float, settings: Evaluation) -> judging.Sums:
+    name, _, variant = file.stem.rpartition("-")
+    if not name or variant not in ("novel", "repeat"):
+        raise DataError(f"{file}: no peer's lists", "name it NAME-novel.parquet or NAME-repeat.parquet")
+    lists = users.sparkSession.read.parquet(str(file)).selectExpr("user_id", "cast(listed as array<int>) as listed")
+    if not lists.where(f"exists(listed, one -> one < 0 or one >= {model.n_items})").isEmpty():
+        raise DataError(f"{file}: lists items outside the catalogue", f"positions run from 0 to {model.n_items - 1}")
+    shared = users.sparkSession.sparkContext.broadcast(model)
+
+    def judge(batches: Batches) -> Iterator[pa.RecordBatch]:
+        for table in gather_rows(batches, USERS_AT_ONCE):
+            cases = judging.from_batch(table)
+            yield judging.judge_lists(name, cases, variant, shared.value, at_day, settings).to_arrow()
+
+    rows = map_batches(users.drop("listed").join(lists, "user_id", "left"), judge, SUMS_DDL).toArrow()
+    order = [(one, "ascending") for one in ("variant", "model", "metric", "k", "segment", "total", "n_users")]
+    return judging.Sums.from_arrow(rows.sort_by(order), model.n_items)

@@ -1,0 +1,1 @@
+"""Interests of each user per topic: strength, trend, status."""

@@ -1,0 +1,172 @@
+"""The topic hierarchy over Spark: tonight's version from the one before it, and which topics each item is of.
+
+Items, not users, are gathered on the driver: one row per item, its text, categories and vector.
+"""
+
+import datetime
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import scipy.sparse as sp
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from interest_model.config import Topics
+from interest_model.errors import MissingTableError
+from interest_model.history.known import items_known
+from interest_model.interest import clusters, labels, topic_rules, topic_tree
+from interest_model.interest.topic_tree import TopicTree
+
+BASE, SHOWN = "base", "shown"
+
+
+class TopicItems(NamedTuple):
+    """The n items a hierarchy is made of, ascending by item_id: item_ids (n,) str; texts, paths: n texts and category
+    paths or None; vectors (n, d) float32, a row of NaN where an item has none."""
+
+    item_ids: list[str]
+    texts: list[str | None]
+    paths: list[list[str] | None]
+    vectors: np.ndarray
+
+
+class Version(NamedTuple):
+    """A version of the hierarchy: the tree before the rules, the tree everybody sees, and the items' shares of the
+    shown tree's topics, a matrix (n_items, topics of the tier) for each tier."""
+
+    base: TopicTree
+    shown: TopicTree
+    tiers: list[sp.csr_matrix]
+
+
+def gather_items(items: DataFrame, embeddings: DataFrame) -> TopicItems:
+    """All items from one row (item_id, text, categories) per item and one row (item_id, embedding) per encoded item."""
+    joined = items.select("item_id", "text", "categories").join(
+        embeddings.select("item_id", "embedding"), "item_id", "left"
+    )
+    rows = joined.orderBy("item_id").toArrow().combine_chunks()
+    vectors = rows.column("embedding").combine_chunks()
+    there = np.asarray(vectors.is_valid())
+    flat = np.asarray(vectors.drop_null().flatten(), dtype=np.float32)
+    matrix = np.full((rows.num_rows, len(flat) // max(int(there.sum()), 1)), np.nan, dtype=np.float32)
+    matrix[there] = flat.reshape(int(there.sum()), -1) if there.any() else 0.0
+    columns = [rows.column(name).to_pylist() for name in ("item_id", "text", "categories")]
+    return TopicItems(*columns, matrix)
+
+
+def next_version(before: TopicTree | None, age_days: int | None, items: TopicItems, settings: Topics, night: str):
+    """Tonight's Version. before: base tree of the version in force, age_days old; None: there is none yet.
+
+    A source whose categories form a tree keeps them; otherwise topics are learned from vectors, learned again every
+    settings.refit_days with ids kept, and in between new items go to the nearest topic.
+    """
+    base = _tree(before, age_days, items, settings, night)
+    tiers = topic_tree.memberships(base, items.paths, items.vectors)
+    base = topic_tree.counted(base, tiers)
+    if before is None or _needs_labels(base, before):
+        base = labels.label_tree(base, tiers, labels.count_words(items.texts, settings.language))
+    rules = topic_rules.read_rules(settings.rules) if settings.rules else ()
+    catalogue = topic_rules.Catalogue(items.item_ids, items.texts, items.vectors)
+    shown, tiers = topic_rules.apply_rules(base, tiers, rules, catalogue)
+    return Version(base, shown, tiers)
+
+
+def _tree(before: TopicTree | None, age_days, items: TopicItems, settings: Topics, night: str) -> TopicTree:
+    categories = settings.origin == "categories" or (settings.origin == "auto" and topic_tree.is_tree(items.paths))
+    if categories if before is None or not before.depth else before.by_category:
+        return topic_tree.from_categories(items.paths, settings.max_tiers)
+    growth = clusters.Growth(
+        settings.branching, settings.min_items, settings.fit_items, settings.starts, seed=settings.seed
+    )
+    if before is None or not before.depth:
+        return clusters.learn(items.vectors, growth, night)
+    if age_days is not None and age_days >= settings.refit_days:
+        return clusters.refit(before, items.vectors, growth, night)
+    return before
+
+
+def _needs_labels(tree: TopicTree, before: TopicTree) -> bool:
+    return tree.by_category or tree.topic_ids.tolist() != before.topic_ids.tolist()
+
+
+def topic_rows(version: Version, before: DataFrame, run_date: datetime.date) -> pa.Table | None:
+    """Rows of table topics for a new version, or None where the version in force (its rows: `before`) is the same."""
+    number = topic_tree.tree_version(version.shown)
+    in_force = before.select("topic_version").head()
+    if in_force is not None and in_force["topic_version"] == number:
+        return None
+    parts = []
+    for stage, tree in ((BASE, version.base), (SHOWN, version.shown)):
+        columns = topic_tree.to_columns(tree)
+        count = len(columns["topic_id"])
+        columns |= {"stage": [stage] * count, "topic_version": [number] * count, "run_date": [run_date] * count}
+        parts.append(pa.table({name: pa.array(columns[name], kind) for name, kind in _ARROW.items()}))
+    return pa.concat_tables(parts)
+
+
+_ARROW = {
+    "run_date": pa.date32(), "topic_version": pa.string(), "stage": pa.string(), "topic_id": pa.string(),
+    "tier": pa.int32(), "parent_id": pa.string(), "label": pa.string(), "keywords": pa.list_(pa.string()),
+    "n_items": pa.int64(), "position": pa.int32(), "centre": pa.list_(pa.float32()),
+    "vector_mean": pa.list_(pa.float32()), "vector_scale": pa.list_(pa.float32()),
+}  # fmt: skip
+
+
+def version_in_force(topics: DataFrame, run_date: datetime.date, included: bool) -> DataFrame:
+    """Rows of the newest version made before run_date, or up to and with it where `included`; none: an empty frame."""
+    day = F.col("run_date")
+    known = topics.where(day <= F.lit(run_date) if included else day < F.lit(run_date))
+    newest = known.agg(F.max("run_date")).head()[0]
+    return known.where(day == F.lit(newest))
+
+
+def load_tree(rows: DataFrame, stage: str) -> tuple[TopicTree, str]:
+    """The tree of one stage and its version from the rows of one version; MissingTableError where there are none."""
+    table = rows.where(F.col("stage") == stage).toArrow()
+    if not table.num_rows:
+        raise MissingTableError("table topics: no version of the hierarchy", "run the step topics first")
+    return topic_tree.from_columns(table.to_pydict()), table.column("topic_version")[0].as_py()
+
+
+def item_rows(version: Version, item_ids: list[str], run_date: datetime.date) -> pa.Table:
+    """Rows of table item_topics, one per item: its topics of the deepest tier and their weights."""
+    deepest = version.tiers[-1] if version.tiers else sp.csr_matrix((len(item_ids), 0), dtype=np.float32)
+    deepest.sort_indices()
+    names = version.shown.topic_ids[version.shown.in_tier(version.shown.depth)].tolist()
+    topics = pa.array(names, pa.string()).take(pa.array(deepest.indices, pa.int32()))
+    offsets = pa.array(deepest.indptr, pa.int32())
+    return pa.table(
+        {
+            "item_id": pa.array(item_ids, pa.string()),
+            "known_date": pa.array([run_date] * len(item_ids), pa.date32()),
+            "topic_ids": pa.ListArray.from_arrays(offsets, topics),
+            "weights": pa.ListArray.from_arrays(offsets, pa.array(deepest.data, pa.float32())),
+        }
+    )
+
+
+def changed_rows(rows: DataFrame, before: DataFrame) -> DataFrame:
+    """The rows whose topics differ from those in force; before: item_topics as known before tonight."""
+    old = before.select("item_id", F.col("topic_ids").alias("old_ids"), F.col("weights").alias("old_weights"))
+    same = F.col("topic_ids").eqNullSafe(F.col("old_ids")) & F.col("weights").eqNullSafe(F.col("old_weights"))
+    return rows.join(old, "item_id", "left").where(~same).drop("old_ids", "old_weights")
+
+
+def load_memberships(item_topics: DataFrame, run_date: datetime.date, tree: TopicTree, item_ids: list[str]):
+    """The items' shares of the tree's topics as known on run_date: a matrix (n_items, topics of the tier) per tier.
+
+    An item without a row, and a topic that is not in the tree, count as no topic.
+    """
+    rows = items_known(item_topics, run_date).select("item_id", "topic_ids", "weights").toArrow().combine_chunks()
+    if not rows.num_rows or not tree.depth:
+        return [sp.csr_matrix((len(item_ids), int((tree.tiers == tier).sum()))) for tier in range(1, tree.depth + 1)]
+    place = {name: position for position, name in enumerate(item_ids)}
+    column = {name: position for position, name in enumerate(tree.topic_ids[tree.in_tier(tree.depth)].tolist())}
+    lists = rows.column("topic_ids").combine_chunks()
+    row = np.repeat([place.get(name, -1) for name in rows.column("item_id").to_pylist()], lists.value_lengths())
+    topic = np.array([column.get(name, -1) for name in lists.flatten().to_pylist()], dtype=np.int64)
+    weights = np.asarray(rows.column("weights").combine_chunks().flatten(), dtype=np.float32)
+    kept = (row >= 0) & (topic >= 0)
+    leaves = sp.csr_matrix((weights[kept], (row[kept].astype(np.int64), topic[kept])), (len(item_ids), len(column)))
+    return topic_tree.roll_up(tree, leaves)

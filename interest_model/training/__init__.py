@@ -1,0 +1,1 @@
+"""Training: batches from histories, losses and the loop. torch, no Spark."""

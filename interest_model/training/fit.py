@@ -1,0 +1,307 @@
+"""The training loop, on any iterable of batches: early stopping, checkpoints, progress. torch, no Spark.
+
+Same seed, same batches, same machine: same weights, whether or not training was killed and resumed on the way.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from interest_model.interest.dynamics import Batch, InterestModel
+from interest_model.training import losses
+
+_KEPT_CHECKPOINTS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class FitSettings:
+    """How a model is trained.
+
+    patience: epochs without a better validation score before training stops, 0 never. weight_decay: decoupled L2
+    (AdamW), on matrices only. target: "next" item, or every item of the "window" of horizon_days after the query time.
+    query: see `batches.query_days`. positions: scored positions per training row, of each user where the encoder is
+    bidirectional, 0 all. long_histories: train on the "latest" max_length events or on all "segments". augment:
+    probability that a row is cropped, masked or reordered, by augment_share of its events. adversarial_epsilon: length
+    of the perturbation of the id embeddings, 0 none. negatives: shared by a batch, drawn by (count + 1) **
+    negatives_power, for the losses sampled and bce. gradient_norm: longest gradient. report_batches: between reports.
+    """
+
+    epochs: int = 20
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    gradient_norm: float = 5.0
+    patience: int = 3
+    seed: int = 0
+    target: str = "next"
+    horizon_days: float = 7.0
+    query: str = "night"
+    positions: int = 0
+    long_histories: str = "latest"
+    bucketed: bool = True
+    augment: float = 0.0
+    augment_share: float = 0.3
+    adversarial_epsilon: float = 0.0
+    negatives: int = 256
+    negatives_power: float = 0.75
+    rating_weight: float = 1.0
+    mixed_precision: bool = True
+    report_batches: int = 100
+
+    def __post_init__(self) -> None:
+        known = {"target": ("next", "window"), "query": ("event", "night"), "long_histories": ("latest", "segments")}
+        for name, kinds in known.items():
+            if getattr(self, name) not in kinds:
+                raise ValueError(f"{name} must be one of {', '.join(kinds)}, found {getattr(self, name)!r}")
+        if min(self.epochs, self.batch_size, self.negatives, self.report_batches) < 1:
+            raise ValueError("epochs, batch_size, negatives and report_batches must be at least 1")
+        if self.learning_rate <= 0 or self.horizon_days <= 0:
+            raise ValueError("learning_rate and horizon_days must be above 0")
+        if not (0 <= self.augment <= 1 and 0 < self.augment_share < 1):
+            raise ValueError("augment must be in [0, 1] and augment_share in (0, 1)")
+
+
+class TrainingData(NamedTuple):
+    """batches(epoch): the batches of epoch 0, 1, ..., the same whenever it is asked; validate(model): a score, higher
+    is better, None: no early stopping, the last weights win; item_counts (n,): events of each item, for drawing
+    negatives; mean_value: mean of the log's values, where predicted ratings start."""
+
+    batches: Callable[[int], Iterable[Batch]]
+    validate: Callable[[InterestModel], float] | None = None
+    item_counts: Tensor | None = None
+    mean_value: float = 0.0
+
+
+class Progress(NamedTuple):
+    """loss: mean over the epoch so far; samples_per_second: scored positions; score: None before the epoch's end."""
+
+    epoch: int
+    batches: int
+    loss: float
+    samples_per_second: float
+    score: float | None
+
+
+@dataclasses.dataclass
+class Course:
+    """What training has been through: loss and validation score per epoch, and the best weights so far (None: not
+    validated)."""
+
+    losses: list[float] = dataclasses.field(default_factory=list)
+    scores: list[float] = dataclasses.field(default_factory=list)
+    best: dict[str, Tensor] | None = None
+
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch with the best score."""
+        return self.scores.index(max(self.scores))
+
+    def stopped(self, patience: int) -> bool:
+        return bool(self.scores) and 0 < patience <= len(self.scores) - 1 - self.best_epoch
+
+
+def fit(
+    model: InterestModel,
+    settings: FitSettings,
+    data: TrainingData,
+    folder: Path | None = None,
+    report: Callable[[Progress], None] | None = None,
+) -> Course:
+    """Train the model in place, on the device it is on; it ends with the best weights by validation score.
+
+    folder: a checkpoint is written there after each epoch, and training goes on from the newest one it finds. Raises
+    ValueError where that was made with other settings (`epochs` and `patience` may differ) or by another model.
+    """
+    device = model.tower.unknown.device
+    optimizer, course = _optimizer(model, settings), Course()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(settings.seed)
+        if model.rating is not None:
+            model.rating.start_at(data.mean_value)
+        if folder is not None and (newest := _newest(folder)):
+            course = _resume(newest, model, optimizer, settings)
+        while len(course.losses) < settings.epochs and not course.stopped(settings.patience):
+            _one_epoch(model, optimizer, settings, data, course, report)
+            if folder is not None:
+                _write(folder, model, optimizer, settings, course)
+    if course.best is not None:
+        model.load_state_dict(course.best, strict=False)
+    model.eval()
+    return course
+
+
+def _one_epoch(model, optimizer, settings, data, course, report) -> None:
+    """Train on the next epoch's batches, validate, and add it to the course."""
+    epoch, total, samples, n_batches, begun = len(course.losses), 0.0, 0, 0, time.perf_counter()
+    log_q, device = _log_q(model, settings, data), model.tower.unknown.device
+
+    def progress(score: float | None = None) -> None:
+        if report is not None:
+            seconds = max(time.perf_counter() - begun, 1e-9)
+            report(Progress(epoch, n_batches, total / max(samples, 1), samples / seconds, score))
+
+    model.train()
+    for n_batches, batch in enumerate(data.batches(epoch), start=1):
+        total += _step(model, optimizer, settings, batch.to(device), log_q) * len(batch.positions)
+        samples += len(batch.positions)
+        if n_batches % settings.report_batches == 0:
+            progress()
+    course.losses.append(total / max(samples, 1))
+    if data.validate is not None:
+        model.eval()
+        score = float(data.validate(model))
+        course.scores.append(-math.inf if math.isnan(score) else score)  # a model that diverged is never the best
+        if course.best_epoch == epoch:
+            course.best = {name: one.detach().clone() for name, one in model.named_parameters()}
+    progress(course.scores[-1] if course.scores else None)
+
+
+def _step(model, optimizer, settings, batch, log_q) -> float:
+    drawn = torch.multinomial(log_q.exp(), settings.negatives, replacement=True).to(batch.items.device)
+    log_q = log_q.to(drawn.device)
+    optimizer.zero_grad()
+    loss = batch_loss(model, batch, settings, drawn, log_q)
+    loss.backward()
+    if settings.adversarial_epsilon > 0:
+        _adversarial(model, settings, lambda: batch_loss(model, batch, settings, drawn, log_q).backward())
+    torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_norm)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def batch_loss(model: InterestModel, batch: Batch, settings: FitSettings, drawn: Tensor, log_q: Tensor) -> Tensor:
+    """The model's own loss on a batch; drawn (c,): negatives shared by the batch; log_q (n,): how they are drawn.
+
+    On a GPU, states are computed in bfloat16, scores and losses in float32.
+    """
+    mixed = settings.mixed_precision and batch.items.device.type == "cuda"
+    with torch.autocast(batch.items.device.type, dtype=torch.bfloat16, enabled=mixed):
+        users = model(batch).float()
+    targets, query = batch.targets, batch.query_days.flatten()[batch.positions]
+    if model.settings.loss == "softmax":
+        loss = losses.softmax_loss(model.score(users, None, query), targets)
+    else:
+        own = model.score_pairs(users[targets.rows], targets.items, query[targets.rows])
+        shared = losses.hide_hits(model.score(users, drawn, query), drawn, targets, model.tower.n_items)
+        if model.settings.loss == "bce":
+            loss = losses.bce_loss(own, shared, targets)
+        else:
+            loss = losses.sampled_softmax_loss(own, shared, (log_q[targets.items], log_q[drawn]), targets)
+    if model.rating is not None:
+        predicted = model.predicted_rating(users[targets.rows], targets.items)
+        loss = loss + settings.rating_weight * losses.rating_loss(predicted, targets.values)
+    return loss
+
+
+def _adversarial(model: InterestModel, settings: FitSettings, backward: Callable[[], None]) -> None:
+    """Add the gradient at id embeddings moved by epsilon along theirs: the fast gradient method (Miyato et al. 2017,
+    "Adversarial Training Methods for Semi-Supervised Text Classification", equation 5)."""
+    table = model.tower.ids.weight
+    norm = table.grad.norm()
+    if norm > 0:
+        kept = table.detach().clone()
+        with torch.no_grad():
+            table.add_(table.grad, alpha=settings.adversarial_epsilon / float(norm))
+        backward()
+        with torch.no_grad():
+            table.copy_(kept)
+
+
+@torch.no_grad()
+def hit_rate(model: InterestModel, batches: Iterable[Batch], cutoff: int) -> float:
+    """Share of target weight among the `cutoff` highest scores of the catalogue, mean over positions; ties go to the
+    smaller catalogue position. A validation score; zero where there is no position."""
+    hits, positions = 0.0, 0
+    for one in batches:
+        batch = one.to(model.tower.unknown.device)
+        query, targets = batch.query_days.flatten()[batch.positions], batch.targets
+        scores = model.score(model(batch), None, query)[targets.rows]
+        own = scores.gather(1, targets.items[:, None])
+        smaller = torch.arange(scores.shape[1], device=scores.device) < targets.items[:, None]
+        ahead = ((scores > own) | ((scores == own) & smaller)).sum(dim=1)
+        hits += float((targets.weights * (ahead < cutoff)).sum())
+        positions += len(batch.positions)
+    return hits / max(positions, 1)
+
+
+def _optimizer(model: InterestModel, settings: FitSettings) -> torch.optim.Optimizer:
+    """AdamW; with weight_decay 0 it is Adam. Biases, norms and single vectors are not decayed."""
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [one for one in parameters if one.dim() > 1], "weight_decay": settings.weight_decay},
+        {"params": [one for one in parameters if one.dim() < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+
+def _log_q(model: InterestModel, settings: FitSettings, data: TrainingData) -> Tensor:
+    counts = torch.zeros(model.tower.n_items) if data.item_counts is None else data.item_counts
+    return losses.log_drawing_probabilities(counts, settings.negatives_power)
+
+
+def _identity(model: InterestModel, settings: FitSettings) -> dict:
+    """What a checkpoint and the training that goes on from it must share."""
+    training = dataclasses.asdict(settings)
+    for name in ("epochs", "patience", "report_batches"):
+        training.pop(name)
+    return {"model": dataclasses.asdict(model.settings), "fit": training, "n_items": model.tower.n_items}
+
+
+def _write(folder: Path, model, optimizer, settings, course: Course) -> None:
+    """A checkpoint folder, whole or not at all: written aside, then renamed. Only the newest ones are kept."""
+    aside = folder / "writing"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    weights = {name: one.detach().contiguous() for name, one in model.named_parameters()}
+    save_file(weights, aside / "weights.safetensors")
+    if course.best is not None:
+        save_file(course.best, aside / "best.safetensors")
+    moments = {f"{k}.{name}": one for k, part in optimizer.state_dict()["state"].items() for name, one in part.items()}
+    save_file(moments | _random_state(model), aside / "optimizer.safetensors")
+    content = {"identity": _identity(model, settings), "losses": course.losses, "scores": course.scores}
+    (aside / "course.json").write_text(json.dumps(content, indent=2, sort_keys=True))
+    os.replace(aside, folder / f"epoch-{len(course.losses):04d}")
+    for old in _checkpoints(folder)[:-_KEPT_CHECKPOINTS]:
+        shutil.rmtree(old)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("epoch-*"))
+
+
+def _newest(folder: Path) -> Path | None:
+    return max(_checkpoints(folder), default=None)
+
+
+def _resume(checkpoint: Path, model, optimizer, settings) -> Course:
+    content = json.loads((checkpoint / "course.json").read_text())
+    if content["identity"] != _identity(model, settings):
+        raise ValueError(f"{checkpoint}: made with other settings or another catalogue; use another folder")
+    model.load_state_dict(load_file(checkpoint / "weights.safetensors"), strict=False)
+    tensors, state = load_file(checkpoint / "optimizer.safetensors"), {}
+    torch.set_rng_state(tensors.pop("random.cpu"))
+    if (on_gpu := tensors.pop("random.cuda", None)) is not None and model.tower.unknown.is_cuda:
+        torch.cuda.set_rng_state(on_gpu, model.tower.unknown.device)
+    for name, one in tensors.items():
+        number, _, part = name.partition(".")
+        state.setdefault(int(number), {})[part] = one
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    best = checkpoint / "best.safetensors"
+    return Course(content["losses"], content["scores"], load_file(best) if best.exists() else None)
+
+
+def _random_state(model: InterestModel) -> dict[str, Tensor]:
+    state = {"random.cpu": torch.get_rng_state()}
+    if model.tower.unknown.is_cuda:
+        state["random.cuda"] = torch.cuda.get_rng_state(model.tower.unknown.device)
+    return state

@@ -1,0 +1,31 @@
+"""topics, item_topics: tonight's version of the hierarchy where it changed, and the items whose topics changed."""
+
+from datetime import timedelta
+
+from pyspark.sql import functions as F
+
+from interest_model.encoding.model_files import encoder_version
+from interest_model.history.known import items_known
+from interest_model.interest import topics
+from interest_model.job import Night, main
+
+
+def run(night: Night) -> None:
+    day, spark = night.run_date, night.spark
+    embeddings = night.read("item_embeddings").where(F.col("encoder") == encoder_version(night.settings.encoder))
+    items = topics.gather_items(items_known(night.read("items"), day), items_known(embeddings, day))
+    rows_before = topics.version_in_force(night.read("topics"), day, included=False)
+    made = rows_before.select("run_date").head()
+    before = topics.load_tree(rows_before, topics.BASE)[0] if made else None
+    age_days = (day - made["run_date"]).days if made else None
+    version = topics.next_version(before, age_days, items, night.settings.topics, f"{day:%Y%m%d}")
+    rows = topics.topic_rows(version, rows_before, day)
+    night.replace_days("topics", rows_before.limit(0) if rows is None else spark.createDataFrame(rows))
+    placed = spark.createDataFrame(topics.item_rows(version, items.item_ids, day))
+    in_force = items_known(night.read("item_topics"), day - timedelta(days=1))
+    night.replace_days("item_topics", topics.changed_rows(placed, in_force))
+    night.step.counts["topics"] = len(version.shown.topic_ids)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main("topics", run, __doc__))

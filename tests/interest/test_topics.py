@@ -1,0 +1,104 @@
+"""Versions of the hierarchy from night to night, and item topics that change only where they do."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+
+from interest_model.config import load_settings
+from interest_model.interest import topics
+
+pytestmark = pytest.mark.spark
+CENTRES = np.eye(6, 12) * 3.0 + np.repeat(np.eye(3, 12, 6) * 6.0, 2, axis=0)  # three sections of two topics each
+WORDS = ("kettle teapot", "saw hammer", "novel poem", "racket ball", "lamp bulb", "rose tulip")
+
+
+def items_of(spark, n, seed=1, categories=None):
+    """n items around six centres, item k near centre k mod 6 and with that centre's words; no item has categories."""
+    noise = np.random.default_rng(seed).normal(0.0, 0.3, (n, 12))
+    rows = [(f"i{k:03d}", WORDS[k % 6], categories[k] if categories else None) for k in range(n)]
+    frame = spark.createDataFrame(rows, "item_id string, text string, categories array<string>")
+    vectors = [(f"i{k:03d}", (CENTRES[k % 6] + noise[k]).tolist()) for k in range(n) if k != 7]
+    embeddings = spark.createDataFrame(vectors, "item_id string, embedding array<float>")
+    return topics.gather_items(frame, embeddings)
+
+
+@pytest.fixture
+def settings():
+    return load_settings(
+        overrides=("topics.branching=[3, 2]", "topics.min_items=5", "topics.starts=8")
+    ).topics
+
+
+def stored(spark, version, day):
+    rows = topics.topic_rows(version, spark.createDataFrame([], "topic_version string"), day)
+    return spark.createDataFrame(rows)
+
+
+def test_items_without_a_vector_have_a_row_of_nan(spark):
+    items = items_of(spark, 12)
+    assert items.item_ids[7] == "i007" and np.isnan(items.vectors[7]).all()
+    assert np.isfinite(np.delete(items.vectors, 7, axis=0)).all() and items.texts[0] == WORDS[0]
+
+
+def test_a_learned_version_survives_the_table_and_places_new_items_without_changing(spark, settings):
+    first = topics.next_version(None, None, items_of(spark, 60), settings, "20260101")
+    rows = stored(spark, first, date(2026, 1, 1))
+    base, number = topics.load_tree(rows, topics.BASE)
+    later = topics.next_version(base, 3, items_of(spark, 72), settings, "20260104")
+    assert later.shown.topic_ids.tolist() == first.shown.topic_ids.tolist()
+    assert topics.topic_rows(later, rows.where("stage = 'shown'"), date(2026, 1, 4)) is None
+    assert len(number) == 16 and set(first.shown.tiers.tolist()) == {1, 2}
+    labels = first.shown.labels[first.shown.in_tier(2)]
+    assert sorted(label.split(", ")[0] for label in labels) == sorted(min(one.split()) for one in WORDS)
+
+
+def test_item_rows_change_only_where_topics_do(spark, settings):
+    version = topics.next_version(None, None, items_of(spark, 60), settings, "20260101")
+    ids = items_of(spark, 60).item_ids
+    rows = spark.createDataFrame(topics.item_rows(version, ids, date(2026, 1, 1)))
+    assert rows.where("size(topic_ids) = 0").select("item_id").collect()[0][0] == "i007"
+    base, _ = topics.load_tree(stored(spark, version, date(2026, 1, 1)), topics.BASE)
+    later = topics.next_version(base, 1, items_of(spark, 66), settings, "20260102")
+    again = spark.createDataFrame(topics.item_rows(later, items_of(spark, 66).item_ids, date(2026, 1, 2)))
+    changed = {row["item_id"] for row in topics.changed_rows(again, rows).collect()}
+    assert changed == {f"i{k:03d}" for k in range(60, 66)}
+
+
+def test_memberships_come_back_from_the_table(spark, settings):
+    version = topics.next_version(None, None, items_of(spark, 60), settings, "20260101")
+    rows = spark.createDataFrame(topics.item_rows(version, items_of(spark, 60).item_ids, date(2026, 1, 1)))
+    wanted = ["i059", "unknown", "i000"]
+    tiers = topics.load_memberships(rows, date(2026, 1, 5), version.shown, wanted)
+    for tier, matrix in zip(version.tiers, tiers, strict=True):
+        assert np.allclose(matrix.toarray()[[0, 2]], tier.toarray()[[59, 0]])
+        assert matrix[1].nnz == 0
+    before = topics.load_memberships(rows, date(2025, 12, 31), version.shown, wanted)
+    assert all(matrix.nnz == 0 for matrix in before)
+
+
+def test_categories_that_form_a_tree_are_the_hierarchy(spark, settings):
+    paths = [["home", "kitchen"], ["home", "garden"], ["sport", "ball"]]
+    items = items_of(spark, 30, categories=[paths[k % 3] for k in range(30)])
+    version = topics.next_version(None, None, items, settings, "20260101")
+    assert version.shown.by_category
+    assert sorted(version.shown.labels) == ["ball", "garden", "home", "kitchen", "sport"]
+
+
+def test_the_version_in_force_is_the_newest_before_the_night(spark, settings):
+    version = topics.next_version(None, None, items_of(spark, 60), settings, "20260101")
+    both = stored(spark, version, date(2026, 1, 1)).unionByName(stored(spark, version, date(2026, 1, 8)))
+    for night, included, expected in (
+        (date(2026, 1, 8), False, date(2026, 1, 1)),
+        (date(2026, 1, 8), True, date(2026, 1, 8)),
+        (date(2026, 1, 7), True, date(2026, 1, 1)),
+        (date(2026, 1, 1), False, None),
+    ):
+        row = topics.version_in_force(both, night, included).select("run_date").head()
+        assert (row["run_date"] if row else None) == expected
+
+
+def test_a_log_without_items_has_no_topics(spark, settings):
+    version = topics.next_version(None, None, items_of(spark, 0), settings, "20260101")
+    assert len(version.shown.topic_ids) == 0
+    assert topics.item_rows(version, [], date(2026, 1, 1)).num_rows == 0

@@ -1,0 +1,203 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interest_model.interest.dynamics import Batch, ModelSettings
+from interest_model.training import batches
+from interest_model.training.batches import Sequences, Spans, TrainingBatches
+from interest_model.training.fit import FitSettings
+from tests.recommend.worlds import histories
+
+TWO = histories({"a": [(1, 0.5), (2, 0.9), (3, 2.25), (2, 9.0)], "none": [], "b": [(4, 1.0), (5, 1.5)]})
+PLAIN = FitSettings(bucketed=False, batch_size=8)
+MODEL = ModelSettings(max_length=10)
+
+
+def pairs(one: Batch) -> set[tuple]:
+    """(the history up to a scored position, query day, target, weight), for all targets of a batch."""
+    length, found = one.items.shape[1], set()
+    for row, item, weight in zip(*(part.tolist() for part in one.targets[:3]), strict=True):
+        b, step = divmod(int(one.positions[row]), length)
+        seen = tuple(one.items[b, : step + 1].tolist())
+        found.add((seen, float(one.query_days[b, step]), item, round(weight, 3)))
+    return found
+
+
+def only(fit: FitSettings, model: ModelSettings = MODEL, sequences: Sequences | None = None, **more) -> Batch:
+    (one,) = TrainingBatches(sequences or Sequences(TWO), model, fit, **more)(0)
+    return one
+
+
+def test_every_event_is_the_target_of_what_came_before():
+    assert pairs(only(PLAIN)) == {
+        ((1,), 0.5, 2, 1.0),  # the same day: asked right after the event
+        ((1, 2), 2.0, 3, 1.0),  # asked at the last midnight before
+        ((1, 2, 3), 9.0, 2, 1.0),
+        ((4,), 1.0, 5, 1.0),
+    }
+
+
+def test_the_query_never_knows_the_time_of_its_target():
+    later = histories({"a": [(1, 0.5), (2, 3.1)]}), histories({"a": [(1, 0.5), (2, 3.9)]})
+    for kind in ("night", "event"):
+        one, other = (batches.query_days(world, kind) for world in later)
+        assert one[0] == other[0] and one[0] < 3.1
+
+
+def test_a_window_holds_all_items_of_its_days_once():
+    fit = dataclasses.replace(PLAIN, target="window", horizon_days=7.0, query="event")
+    assert pairs(only(fit)) == {
+        ((1,), 0.5, 2, 0.5),  # until 7.5: items 2 and 3
+        ((1,), 0.5, 3, 0.5),
+        ((1, 2), 0.9, 3, 1.0),  # until 7.9
+        # item 3 at 2.25: until 9.25, beyond the log's end at 9.0, so not all is known
+        ((4,), 1.0, 5, 1.0),
+    }
+    known_longer = pairs(only(fit, end_day=10.0))
+    assert ((1, 2, 3), 2.25, 2, 1.0) in known_longer and len(known_longer) == 5
+
+
+def test_a_window_does_not_include_its_end():
+    world = Sequences(histories({"a": [(1, 0.0), (2, 3.0), (3, 7.0), (4, 20.0)]}))
+    fit = dataclasses.replace(PLAIN, target="window", horizon_days=7.0, query="event")
+    assert {pair[2] for pair in pairs(only(fit, sequences=world)) if pair[0] == (1,)} == {2}
+
+
+def test_truncation_keeps_the_latest_events():
+    found = pairs(only(PLAIN, dataclasses.replace(MODEL, max_length=2)))
+    assert found == {((3,), 9.0, 2, 1.0), ((4,), 1.0, 5, 1.0)}
+
+
+def test_segments_train_on_all_of_a_long_history():
+    fit = dataclasses.replace(PLAIN, long_histories="segments")
+    found = pairs(only(fit, dataclasses.replace(MODEL, max_length=2)))
+    assert found == {((1,), 0.5, 2, 1.0), ((1, 2), 2.0, 3, 1.0), ((3,), 9.0, 2, 1.0), ((4,), 1.0, 5, 1.0)}
+
+
+def test_segments_by_hand():
+    spans = batches.segments(np.array([0, 5, 5, 7]), 2)
+    assert sorted(zip(spans.starts.tolist(), spans.stops.tolist(), strict=True)) == [(0, 1), (1, 3), (3, 5), (5, 7)]
+
+
+def test_a_bidirectional_model_gets_one_row_per_prefix():
+    one = only(PLAIN, dataclasses.replace(MODEL, bidirectional=True, max_length=2))
+    assert one.positions.tolist() == [b * 2 + n - 1 for b, n in enumerate(one.mask.sum(1).tolist())]
+    assert {pair[::2] for pair in pairs(one)} == {((1,), 2), ((1, 2), 3), ((2, 3), 2), ((4,), 5)}
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_positions_are_limited(bidirectional):
+    fit = dataclasses.replace(PLAIN, positions=1)
+    one = only(fit, dataclasses.replace(MODEL, bidirectional=bidirectional))
+    assert len(one.positions) == 2
+    assert {pair[0][0] for pair in pairs(one)} == {1, 4}
+
+
+def test_values_and_places_travel_with_their_events():
+    places = np.arange(12, dtype=np.float32).reshape(6, 2)
+    values = np.array([1, 2, np.nan, 4, 5, 6], np.float32)
+    one = only(PLAIN, sequences=Sequences(TWO, places, values))
+    found = dict(zip(one.targets.items.tolist(), one.targets.values.tolist(), strict=True))
+    assert found[5] == 6 and np.isnan(found[3])
+    row = int((one.items[:, 0] == 4).nonzero())
+    assert one.places[row, :2].tolist() == [[8, 9], [10, 11]]
+    assert not one.places[row, 2:].any()
+
+
+def long_world(n_users: int = 40, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    lengths = rng.geometric(0.1, n_users)
+    return histories({f"u{k}": [(int(i), float(i)) for i in range(n)] for k, n in enumerate(lengths)})
+
+
+AUGMENTED = FitSettings(batch_size=4, augment=0.8, augment_share=0.5)
+
+
+def test_an_epoch_can_be_made_again_and_differs_from_the_next():
+    make = TrainingBatches(Sequences(long_world()), MODEL, AUGMENTED)
+    one, again, other = ([batch.items for batch in make(epoch)] for epoch in (3, 3, 4))
+    assert all(torch.equal(a, b) for a, b in zip(one, again, strict=True))
+    assert any(a.shape != b.shape or not torch.equal(a, b) for a, b in zip(one, other, strict=False))
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_augmentation_never_shows_a_target_before_its_time(bidirectional):
+    """In this world item k comes at day k, so a target is above all that its position has seen."""
+    kind, seen = dataclasses.replace(MODEL, bidirectional=bidirectional), {"masked": 0, "reordered": 0}
+    for one in TrainingBatches(Sequences(long_world()), kind, AUGMENTED)(0):
+        assert bool((one.days.diff(dim=1) >= 0)[one.mask[:, 1:]].all())
+        for history, day, item, _ in pairs(one):
+            assert item > max(history) and day <= item
+            seen["masked"] += -1 in history
+            seen["reordered"] += list(history) != sorted(history) and -1 not in history
+    assert min(seen.values()) > 0
+
+
+def test_cropping_keeps_a_run_and_a_prefix_its_end():
+    fit = dataclasses.replace(PLAIN, augment=1.0, augment_share=0.5)
+    make = TrainingBatches(Sequences(long_world()), dataclasses.replace(MODEL, bidirectional=True), fit)
+    spans = batches.prefixes(np.array([0, 60]), np.arange(60), 10)
+    cropped, kind = make._crop(spans, np.random.default_rng(0))
+    lengths, before = cropped.stops - cropped.starts, spans.stops - spans.starts
+    assert cropped.stops.tolist() == spans.stops.tolist()
+    assert np.where(kind == 1, np.ceil(before / 2), before).tolist() == lengths.tolist()
+    assert set(kind) == {1, 2, 3}
+
+
+def test_bucketed_batches_hold_all_rows_once_with_less_padding():
+    lengths = np.random.default_rng(0).geometric(0.05, 1000)
+
+    def cells(bucketed):
+        rows = list(batches.batch_rows(lengths, 16, bucketed, np.random.default_rng(1)))
+        assert sorted(np.concatenate(rows)) == list(range(1000))
+        return sum(len(one) * lengths[one].max() for one in rows)
+
+    assert cells(True) < 1.3 * lengths.sum() < 2 * lengths.sum() < cells(False)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=8), st.integers(0, 6), st.data())
+def test_bisection_agrees_with_searchsorted(days, until, data):
+    days = np.sort(np.array(days, float))
+    low = data.draw(st.integers(0, len(days)))
+    high = data.draw(st.integers(low, len(days)))
+    found = batches.first_not_before(days, np.array([low]), np.array([high]), np.array([float(until)]))
+    assert found[0] == low + np.searchsorted(days[low:high], until)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=4), st.floats(0.1, 0.9), st.integers(0, 99))
+def test_reordering_shuffles_one_run_and_marks_what_has_not_seen_all_of_it(lengths, share, seed):
+    stops = np.cumsum(lengths)
+    events, mask = batches.padded(Spans(stops - lengths, stops))
+    due = np.arange(len(lengths)) % 2 == 0
+    shuffled, unordered = batches.reordered(events, mask, due, share, np.random.default_rng(seed))
+    assert np.array_equal(np.sort(shuffled[mask]), np.sort(events[mask]))
+    assert np.array_equal(shuffled[~due], events[~due]) and not unordered[~due].any()
+    for row, step in zip(*np.nonzero(mask & ~unordered), strict=True):
+        assert set(shuffled[row, : step + 1]) == set(events[row, : step + 1])
+
+
+def test_scoring_asks_every_user_once_at_the_query_day():
+    found = dict.fromkeys(range(3))
+    for users, one in batches.scoring_batches(Sequences(TWO), 2, 2, 20.0):
+        steps = one.positions - torch.arange(len(users)) * one.items.shape[1]
+        for b, user in enumerate(users):
+            assert float(one.query_days[b, steps[b]]) == 20.0
+            found[int(user)] = one.items[b][one.mask[b]].tolist()
+    assert found == {0: [3, 2], 1: [], 2: [4, 5]}
+
+
+def test_no_users_and_no_events():
+    nobody, nothing = histories({}), histories({"a": [], "b": []})
+    for world in (nobody, nothing):
+        assert list(TrainingBatches(Sequences(world), MODEL, AUGMENTED)(0)) == []
+        window = dataclasses.replace(AUGMENTED, target="window")
+        assert list(TrainingBatches(Sequences(world), MODEL, window)(0)) == []
+    assert list(batches.scoring_batches(Sequences(nobody), 5, 5, 1.0)) == []
+    ((users, one),) = batches.scoring_batches(Sequences(nothing), 5, 5, 1.0)
+    assert len(users) == 2 and not one.mask.any()
