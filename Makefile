@@ -1,7 +1,7 @@
 # make nightly and make test need nothing but Python 3.11, Java 17, make and a way to the package registry.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help env nightly test test-all fast lint airflow airflow-env readers bench docs freeze clean
+.PHONY: help env nightly test test-all fast lint airflow airflow-env readers peers bench docs freeze clean
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -26,6 +26,10 @@ readers:  ## .venv-readers: delta-rs, DuckDB and pandas with a current pyarrow
 airflow-env:  ## .venv-airflow
 	@NEEDS_JAVA=no NEEDS_GB=1 make/environment.sh .venv-airflow constraints-airflow.txt \
 	    apache-airflow apache-airflow-providers-apache-spark
+
+peers:  ## .venv-peers: other libraries' models, for benchmarks/peers (needs 6 GB)
+	@NEEDS_JAVA=no make/environment.sh .venv-peers constraints-peers.txt \
+	    "rectools[torch]" implicit pandas pyarrow scipy torch
 
 nightly: env  ## one night, by default of a sample log; RAW= SOURCE= RUN_DATE= WAREHOUSE= for your own
 	@make/nightly.sh "$(RAW)" "$(SOURCE)" "$(RUN_DATE)" "$(WAREHOUSE)"
@@ -55,5 +59,5 @@ freeze: env  ## constraints.txt from what is installed
 	@make/freeze.sh
 
 clean:  ## environments, caches and what the sample wrote
-	rm -rf .venv .venv-airflow .venv-readers .airflow build dist *.egg-info .pytest_cache .hypothesis .ruff_cache \
+	rm -rf .venv .venv-airflow .venv-readers .venv-peers .airflow build dist *.egg-info .pytest_cache .hypothesis .ruff_cache \
 	    sample_log warehouse spark-warehouse metastore_db derby.log
