@@ -62,8 +62,13 @@ def _unit_rows(matrix: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def content_scores(share: sp.csr_matrix, model: Model) -> sp.csr_matrix:
-    """(n_users, n_items) CSR: dot product of the user's mean item vector and each pool item's; zero below zero."""
-    similarity = np.maximum((share @ model.vectors) @ model.vectors[model.pool].T, 0.0)
+    """(n_users, n_items) CSR: dot product of the user's mean item vector and each pool item's; zero below zero.
+
+    A matrix product adds up a row's terms in an order that depends on the batch. Steps of 2**-20 swallow that, so a
+    user's scores do not depend on who else is in the batch, nor the night's model on how events lie in files.
+    """
+    vectors = model.vectors.astype(np.float64)
+    similarity = np.rint(np.maximum((share @ vectors) @ vectors[model.pool].T, 0.0) * 2.0**20) * 2.0**-20
     n_users, width = similarity.shape
     indices = np.tile(model.pool, n_users)
     entries = (similarity.ravel().astype(np.float32), indices, np.arange(n_users + 1) * width)

@@ -151,3 +151,17 @@ def test_top_is_a_stable_sort_of_each_row(rows, length):
         assert columns[here].tolist() == expected
         assert ranks[here].tolist() == list(range(1, len(expected) + 1))
         assert scores[here].tolist() == [row[c] for c in expected]
+
+
+def test_content_scores_do_not_depend_on_the_batch_to_the_last_bit():
+    rng = np.random.default_rng(5)
+    world = histories({f"u{n}": [(int(rng.integers(0, 30)), float(k)) for k in range(6)] for n in range(700)})
+    model = fitted(world, 30, 10.0)
+    vectors = rng.normal(size=(30, 64)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    model = dataclasses.replace(model, vectors=vectors, pool=np.arange(30, dtype=np.int32))
+    share = scoring.queries(world, 30, 10.0, 14.0)
+    whole = scoring.content_scores(share, model).toarray()
+    assert np.allclose(whole, np.maximum((share @ vectors) @ vectors.T, 0.0), atol=1e-5)
+    for some in ([0], [3, 511], range(513), range(500, 700)):
+        assert scoring.content_scores(share[list(some)], model).toarray().tobytes() == whole[list(some)].tobytes()
