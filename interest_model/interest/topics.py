@@ -17,6 +17,7 @@ from interest_model.errors import MissingTableError
 from interest_model.history.known import items_known
 from interest_model.interest import clusters, labels, topic_rules, topic_tree
 from interest_model.interest.topic_tree import TopicTree
+from interest_model.recommend.consumption import item_vectors
 
 BASE, SHOWN = "base", "shown"
 
@@ -40,19 +41,30 @@ class Version(NamedTuple):
     tiers: list[sp.csr_matrix]
 
 
-def gather_items(items: DataFrame, embeddings: DataFrame) -> TopicItems:
-    """All items from one row (item_id, text, categories) per item and one row (item_id, embedding) per encoded item."""
-    joined = items.select("item_id", "text", "categories").join(
-        embeddings.select("item_id", "embedding"), "item_id", "left"
-    )
-    rows = joined.orderBy("item_id").toArrow().combine_chunks()
-    vectors = rows.column("embedding").combine_chunks()
-    there = np.asarray(vectors.is_valid())
-    flat = np.asarray(vectors.drop_null().flatten(), dtype=np.float32)
-    matrix = np.full((rows.num_rows, len(flat) // max(int(there.sum()), 1)), np.nan, dtype=np.float32)
-    matrix[there] = flat.reshape(int(there.sum()), -1) if there.any() else 0.0
+def gather_items(items: DataFrame) -> TopicItems:
+    """All items, still without vectors, from one row (item_id, text, categories) per item."""
+    rows = items.select("item_id", "text", "categories").orderBy("item_id").toArrow()
     columns = [rows.column(name).to_pylist() for name in ("item_id", "text", "categories")]
-    return TopicItems(*columns, matrix)
+    return TopicItems(*columns, np.full((rows.num_rows, 1), np.nan, dtype=np.float32))
+
+
+def with_vectors(items: TopicItems, embeddings: DataFrame) -> TopicItems:
+    """The items with their vectors, from one row (item_id, embedding) per encoded item."""
+    vectors = item_vectors(embeddings, np.array(items.item_ids, dtype=object))
+    vectors[~vectors.any(axis=1)] = np.nan
+    return items._replace(vectors=vectors)
+
+
+def by_categories(before: TopicTree | None, items: TopicItems, settings: Topics) -> bool:
+    """Whether tonight's topics are the log's categories: what was chosen once stays."""
+    if before is not None and before.depth:
+        return before.by_category
+    return settings.origin == "categories" or (settings.origin == "auto" and topic_tree.is_tree(items.paths))
+
+
+def needs_vectors(before: TopicTree | None, items: TopicItems, settings: Topics) -> bool:
+    """False where every item has categories and they are the topics: reading all vectors is most of the step."""
+    return not by_categories(before, items, settings) or not all(items.paths)
 
 
 def next_version(before: TopicTree | None, age_days: int | None, items: TopicItems, settings: Topics, night: str):
@@ -63,9 +75,11 @@ def next_version(before: TopicTree | None, age_days: int | None, items: TopicIte
     """
     base = _tree(before, age_days, items, settings, night)
     tiers = topic_tree.memberships(base, items.paths, items.vectors)
-    base = topic_tree.counted(base, tiers)
-    if before is None or _needs_labels(base, before):
+    if before is not None and base.topic_ids.tolist() == before.topic_ids.tolist():
+        base = base._replace(labels=before.labels, keywords=before.keywords)
+    else:
         base = labels.label_tree(base, tiers, labels.count_words(items.texts, settings.language))
+    base = topic_tree.counted(base, tiers)
     rules = topic_rules.read_rules(settings.rules) if settings.rules else ()
     catalogue = topic_rules.Catalogue(items.item_ids, items.texts, items.vectors)
     shown, tiers = topic_rules.apply_rules(base, tiers, rules, catalogue)
@@ -73,8 +87,7 @@ def next_version(before: TopicTree | None, age_days: int | None, items: TopicIte
 
 
 def _tree(before: TopicTree | None, age_days, items: TopicItems, settings: Topics, night: str) -> TopicTree:
-    categories = settings.origin == "categories" or (settings.origin == "auto" and topic_tree.is_tree(items.paths))
-    if categories if before is None or not before.depth else before.by_category:
+    if by_categories(before, items, settings):
         return topic_tree.from_categories(items.paths, settings.max_tiers)
     growth = clusters.Growth(
         settings.branching, settings.min_items, settings.fit_items, settings.starts, seed=settings.seed
@@ -84,10 +97,6 @@ def _tree(before: TopicTree | None, age_days, items: TopicItems, settings: Topic
     if age_days is not None and age_days >= settings.refit_days:
         return clusters.refit(before, items.vectors, growth, night)
     return before
-
-
-def _needs_labels(tree: TopicTree, before: TopicTree) -> bool:
-    return tree.by_category or tree.topic_ids.tolist() != before.topic_ids.tolist()
 
 
 def topic_rows(version: Version, before: DataFrame, run_date: datetime.date) -> pa.Table | None:

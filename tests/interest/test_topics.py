@@ -20,7 +20,7 @@ def items_of(spark, n, seed=1, categories=None):
     frame = spark.createDataFrame(rows, "item_id string, text string, categories array<string>")
     vectors = [(f"i{k:03d}", (CENTRES[k % 6] + noise[k]).tolist()) for k in range(n) if k != 7]
     embeddings = spark.createDataFrame(vectors, "item_id string, embedding array<float>")
-    return topics.gather_items(frame, embeddings)
+    return topics.with_vectors(topics.gather_items(frame), embeddings)
 
 
 @pytest.fixture
@@ -81,7 +81,8 @@ def test_categories_that_form_a_tree_are_the_hierarchy(spark, settings):
     paths = [["home", "kitchen"], ["home", "garden"], ["sport", "ball"]]
     items = items_of(spark, 30, categories=[paths[k % 3] for k in range(30)])
     version = topics.next_version(None, None, items, settings, "20260101")
-    assert version.shown.by_category
+    assert version.shown.by_category and not topics.needs_vectors(None, items, settings)
+    assert topics.needs_vectors(version.base, items._replace(paths=[None, *items.paths[1:]]), settings)
     assert sorted(version.shown.labels) == ["ball", "garden", "home", "kitchen", "sport"]
 
 
@@ -102,3 +103,18 @@ def test_a_log_without_items_has_no_topics(spark, settings):
     version = topics.next_version(None, None, items_of(spark, 0), settings, "20260101")
     assert len(version.shown.topic_ids) == 0
     assert topics.item_rows(version, [], date(2026, 1, 1)).num_rows == 0
+
+
+def test_categories_that_stay_keep_their_version_and_a_new_one_makes_another(spark, settings):
+    paths = [["home", "kitchen"], ["home", "garden"], ["sport", "ball"]]
+    items = items_of(spark, 30, categories=[paths[k % 3] for k in range(30)])
+    first = topics.next_version(None, None, items, settings, "20260101")
+    rows = stored(spark, first, date(2026, 1, 1))
+    base, _ = topics.load_tree(rows, topics.BASE)
+    shown = rows.where("stage = 'shown'")
+    more = items_of(spark, 31, categories=[paths[k % 3] for k in range(31)])
+    same = topics.next_version(base, 1, more, settings, "20260102")
+    assert topics.topic_rows(same, shown, date(2026, 1, 2)) is None
+    assert same.shown.keywords == first.shown.keywords and same.shown.n_items.sum() > first.shown.n_items.sum()
+    wider = topics.next_version(base, 1, more._replace(paths=[["zoo", "bear"], *more.paths[1:]]), settings, "20260102")
+    assert topics.topic_rows(wider, shown, date(2026, 1, 2)).num_rows == 2 * (len(first.shown.topic_ids) + 2)
