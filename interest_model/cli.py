@@ -77,7 +77,14 @@ def _add_reading_commands(subparsers) -> None:
     metrics.add_argument("--protocol", default="replay", help="replay, or one of jobs/backtest.py")
     metrics.add_argument("--segment", default="all")
     metrics.add_argument("--k", type=int, default=10)
-    for command in (sql, show, export, tables, metrics):
+    models = subparsers.add_parser("models", help="trained models: versions, aliases, decisions, figures")
+    models.add_argument("--model", default="", help="name in the registry (default: all)")
+    rollback = subparsers.add_parser("rollback", help="put a model's former champion back, from the next night on")
+    rollback.add_argument("--model", required=True, help="name in the registry")
+    for command in (models, rollback):
+        command.add_argument("--config", action="append", default=[], help="YAML file that overrides settings")
+        command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting")
+    for command in (sql, show, export, tables, metrics, models, rollback):
         command.add_argument("--warehouse", required=True, help="folder of the Delta tables")
     compare = subparsers.add_parser("compare", help="compare two warehouses row by row; exit code 7 where they differ")
     compare.add_argument("left")

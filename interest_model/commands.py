@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from interest_model.errors import InterestModelError, UsageError
 from interest_model.flow import JOBS
 from interest_model.job import Night, describe_steps, open_night
+from interest_model.models import models, rollback
 from interest_model.nightly import run_night, tracker_of
 from interest_model.reading import (
     compare,
@@ -27,7 +28,10 @@ from interest_model.runs import done_with_same_inputs
 from interest_model.sample import write_log
 from interest_model.tracking import Tracker
 
-__all__ = ["backfill", "compare", "export", "metrics", "replay", "run", "sample", "show", "sql", "tables"]
+__all__ = [
+    "backfill", "compare", "export", "metrics", "models", "replay",
+    "rollback", "run", "sample", "show", "sql", "tables",
+]  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:

@@ -7,13 +7,19 @@ ConfigError that names file and key.
 import dataclasses
 import hashlib
 import json
-import types
 import typing
 from pathlib import Path
 
 import yaml
 
 from interest_model.errors import ConfigError
+from interest_model.yaml_files import build, read_yaml
+
+# kinds of a sequence model's parts
+ENCODERS = ("lstm", "gru", "transformer")
+DYNAMICS = ("rnn", "lstm", "gru", "transformer")
+HEADS = ("dot", "attention", "mlp")
+LOSSES = ("softmax", "sampled", "bce")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +126,33 @@ class Interest:
 
 
 @dataclasses.dataclass(frozen=True)
+class Forecast:
+    """Forecasts of interest shares and of returns: horizons, what they are learned from, how."""
+
+    horizons_days: tuple[int, ...]
+    refit_days: int
+    training_users: int
+    training_cuts: int
+    cut_step_days: float
+    warm_up_days: float
+    hidden: int
+    steps: int
+    learning_rate: float
+    weight_decay: float
+    shrink_events: float
+    min_events: int
+    most_rows: int
+    return_ridge: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not self.horizons_days or list(self.horizons_days) != sorted(set(self.horizons_days)):
+            raise ValueError("horizons_days must ascend")
+        if min(self.horizons_days[0], self.refit_days, self.training_users, self.training_cuts, self.steps) < 1:
+            raise ValueError("horizons_days, refit_days, training_users, training_cuts and steps must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True)
 class Ranker:
     """The blend. Half lives in days."""
 
@@ -162,6 +195,92 @@ class Evaluation:
 
 
 @dataclasses.dataclass(frozen=True)
+class ModelSettings:
+    """A sequence model: one of each kind of part (see interest/model.py) and its sizes."""
+
+    encoder: str
+    dynamic: str
+    head: str
+    loss: str
+    embedding: int
+    hidden: int
+    layers: int
+    dynamic_layers: int
+    heads: int
+    bidirectional: bool
+    residual: bool
+    dropout: float
+    max_length: int
+    temperature: float
+    id_dropout: float
+    time_bias: bool
+    place_bias: bool
+    recency: bool
+    item_age: bool
+    rating: bool
+
+    def __post_init__(self) -> None:
+        _one_of(self, encoder=ENCODERS, dynamic=DYNAMICS, head=HEADS, loss=LOSSES)
+        if self.embedding % self.heads:
+            raise ValueError("embedding must be a multiple of heads")
+        if min(self.layers, self.dynamic_layers, self.max_length) < 1 or self.temperature <= 0:
+            raise ValueError("layers, dynamic_layers and max_length must be at least 1, temperature above 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class FitSettings:
+    """How a sequence model is trained, and on what."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    gradient_norm: float
+    patience: int
+    seed: int
+    target: str
+    horizon_days: float
+    query: str
+    positions: int
+    long_histories: str
+    bucketed: bool
+    augment: float
+    augment_share: float
+    adversarial_epsilon: float
+    negatives: int
+    negatives_power: float
+    softmax_items: int
+    rating_weight: float
+    mixed_precision: bool
+    report_batches: int
+    history_length: int
+    validation_quantile: float
+    validation_users: int
+    rows_per_part: int
+    shards: int
+
+    def __post_init__(self) -> None:
+        _one_of(self, target=("next", "window"), query=("event", "night"), long_histories=("latest", "segments"))
+        counts = ("epochs", "batch_size", "negatives", "report_batches", "history_length", "rows_per_part", "shards")
+        if min(getattr(self, name) for name in counts) < 1:
+            raise ValueError(f"{', '.join(counts)} must be at least 1")
+        if self.learning_rate <= 0 or self.horizon_days <= 0:
+            raise ValueError("learning_rate and horizon_days must be above 0")
+        if not (0 <= self.augment <= 1 and 0 < self.augment_share < 1 and 0 < self.validation_quantile < 1):
+            raise ValueError("augment must be in [0, 1], augment_share and validation_quantile in (0, 1)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Promotion:
+    """When a challenger becomes champion."""
+
+    model: str
+    min_lead: float
+    level: float
+    min_users: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Tracking:
     """MLflow."""
 
@@ -187,17 +306,29 @@ class Settings:
     behaviour: Behaviour
     topics: Topics
     interest: Interest
+    forecast: Forecast
     ranker: Ranker
     recommendations: Recommendations
     evaluation: Evaluation
+    model: ModelSettings
+    training: FitSettings
+    promotion: Promotion
     tracking: Tracking
     runtime: Runtime
 
     def fingerprint(self) -> str:
-        """sha2-256 over every setting that can change a table (not where and how it is run or tracked)."""
+        """sha2-256 over every setting that can change a night's tables: not where and how it is run or tracked, nor how
+        the models are trained that it finds ready."""
         content = dataclasses.asdict(self)
-        content.pop("runtime"), content.pop("tracking")
+        for section in ("runtime", "tracking", "model", "training"):
+            content.pop(section)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _one_of(settings, **known: tuple[str, ...]) -> None:
+    for name, kinds in known.items():
+        if getattr(settings, name) not in kinds:
+            raise ValueError(f"{name} must be one of {', '.join(kinds)}, found {getattr(settings, name)!r}")
 
 
 def conf_dir() -> Path:
@@ -219,63 +350,6 @@ def load_settings(files: typing.Sequence[str | Path] = (), overrides: typing.Seq
         _merge(content, layer)
         origin.update(dict.fromkeys(_leaves(layer), f"--set {text}"))
     return build(Settings, content, lambda key: origin.get(key, str(base)))
-
-
-def read_yaml(path: str | Path) -> dict:
-    """The mapping in a YAML file; ConfigError where it cannot be read or is no mapping."""
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}")
-    return content
-
-
-def build(cls: type, content: object, origin: typing.Callable[[str], str], key: str = ""):
-    """A frozen dataclass from nested mappings; every error names its file (`origin(key)`) and key."""
-    if not isinstance(content, dict):
-        raise ConfigError(f"{origin(key)}: key '{key}' must hold keys and values, found {content!r}")
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    hints = typing.get_type_hints(cls)
-    for name in content:
-        if name not in fields:
-            full = f"{key}.{name}" if key else str(name)
-            raise ConfigError(f"{origin(full)}: unknown key '{full}'", f"known keys here: {', '.join(sorted(fields))}")
-    values = {}
-    for name, field in fields.items():
-        full = f"{key}.{name}" if key else name
-        if name in content:
-            values[name] = _convert(hints[name], content[name], origin, full)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise ConfigError(f"{origin(full)}: missing key '{full}'")
-    try:
-        return cls(**values)
-    except ValueError as error:  # raised by a dataclass's own cross-field checks
-        raise ConfigError(f"{origin(key)}: {key or 'settings'}: {error}") from error
-
-
-def _convert(hint, value, origin, key):
-    if dataclasses.is_dataclass(hint):
-        return build(hint, value, origin, key)
-    arguments = typing.get_args(hint)
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return _convert(next(one for one in arguments if one is not type(None)), value, origin, key)
-    if typing.get_origin(hint) is tuple:
-        if not isinstance(value, list):
-            raise ConfigError(f"{origin(key)}: key '{key}' must be a list, found {value!r}")
-        return tuple(_convert(arguments[0], one, origin, f"{key}[{i}]") for i, one in enumerate(value))
-    if typing.get_origin(hint) is dict:
-        if not isinstance(value, dict):
-            raise ConfigError(f"{origin(key)}: key '{key}' must hold keys and values, found {value!r}")
-        return {str(name): _convert(arguments[1], one, origin, f"{key}.{name}") for name, one in value.items()}
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not hint:
-        raise ConfigError(f"{origin(key)}: key '{key}' must be {hint.__name__}, found {value!r}")
-    return value
 
 
 def _parse_override(text: str) -> dict:

@@ -24,6 +24,12 @@ STEPS = (
     Step("behaviour_embeddings", ("windows", "items", "text_embeddings"), ("text_embeddings", "behaviour_embeddings")),
     Step("topics", ("items", "item_embeddings", "topics", "item_topics"), ("topics", "item_topics")),
     Step("interest_states", ("events", "topics", "item_topics"), ("interest_states",)),
+    Step("forecast_models", ("events", "topics", "item_topics"), ("forecast_models",)),
+    Step(
+        "interest_forecasts",
+        ("events", "topics", "item_topics", "forecast_models"),
+        ("interest_forecasts", "user_returns"),
+    ),
     Step(
         "evaluate_day",
         ("events", "items", "item_embeddings", "ranker_models", "daily_recommendations"),

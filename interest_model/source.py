@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
-from interest_model.config import build, conf_dir, read_yaml
+from interest_model.config import conf_dir
 from interest_model.errors import ConfigError
+from interest_model.yaml_files import build, read_yaml
 
 FORMATS = ("csv", "json", "parquet", "delta")
 EVENT_COLUMNS = (

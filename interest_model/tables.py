@@ -61,6 +61,16 @@ _MODEL_VERSION = _column("model_version", "string", "version of the model that m
 _ENCODER = _column("encoder", "string", "encoder version: name, pooling and weights hash")
 _EMBEDDING = _optional("embedding", "array<float>", "unit-length vector; null where the text could not be encoded")
 
+_ARRAYS = (
+    _RUN_DATE,
+    _MODEL_VERSION,
+    _column("name", "string", "name of the array"),
+    _column("chunk", "int", "piece of the array, from 0"),
+    _column("dtype", "string", "numpy dtype, little endian"),
+    _column("shape", "array<long>", "shape of the whole array"),
+    _column("data", "binary", "raw bytes of the piece, C order"),
+)
+
 EVENTS = Table(
     name="events",
     kind="history",
@@ -291,21 +301,60 @@ INTEREST_STATES = Table(
     checks={"share_range": "share between 0 and 1", "confidence_range": "confidence between 0 and 1"},
 )
 
+FORECAST_MODELS = Table(
+    name="forecast_models",
+    kind="issued",
+    grain="one chunk of one named array of the forecast models made on a night; they hold until the next are made",
+    key=("run_date", "name", "chunk"),
+    partition=("run_date",),
+    columns=_ARRAYS,
+)
+
+INTEREST_FORECASTS = Table(
+    name="interest_forecasts",
+    kind="issued",
+    grain="one active user, topic and number of days ahead, as forecast on a night",
+    key=("run_date", "user_id", "days_ahead", "tier", "topic_id"),
+    partition=("run_date",),
+    columns=(
+        _RUN_DATE,
+        _USER,
+        _column("days_ahead", "int", "length of the window that begins after run_date"),
+        _column("tier", "int", "tier of the topic, from 1"),
+        _column("topic_id", "string", "touched topic; 'rest', 'rest of TOPIC': the untouched ones (of that parent)"),
+        _column("share", "double", "expected share of the window's events; a tier sums to one, children to a parent"),
+        _optional("q10", "double", "quantile of the realised share of a window of 5 events or more; null: no model"),
+        _optional("q50", "double", "median; the point forecast for absolute error; null: no model"),
+        _optional("q90", "double", "quantile; [q10, q90] holds 80 %, more where shares of zero abound; null: no model"),
+        _MODEL_VERSION,
+    ),
+    checks={"share_range": "share between 0 and 1"},
+)
+
+USER_RETURNS = Table(
+    name="user_returns",
+    kind="issued",
+    grain="one active user and number of days ahead, as forecast on a night",
+    key=("run_date", "user_id", "days_ahead"),
+    partition=("run_date",),
+    columns=(
+        _RUN_DATE,
+        _USER,
+        _column("days_ahead", "int", "length of the window that begins after run_date"),
+        _optional("return_probability", "double", "chance of any event in the window; null: no model yet"),
+        _optional("expected_events", "double", "expected number of events in the window; null: no model yet"),
+        _MODEL_VERSION,
+    ),
+    checks={"probability_range": "return_probability is null or return_probability between 0 and 1"},
+)
+
 RANKER_MODELS = Table(
     name="ranker_models",
     kind="issued",
     grain="one chunk of one named array of the night's ranker",
     key=("run_date", "name", "chunk"),
     partition=("run_date",),
-    columns=(
-        _RUN_DATE,
-        _MODEL_VERSION,
-        _column("name", "string", "name of the array"),
-        _column("chunk", "int", "piece of the array, from 0"),
-        _column("dtype", "string", "numpy dtype, little endian"),
-        _column("shape", "array<long>", "shape of the whole array"),
-        _column("data", "binary", "raw bytes of the piece, C order"),
-    ),
+    columns=_ARRAYS,
 )
 
 DAILY_RECOMMENDATIONS = Table(
@@ -397,9 +446,29 @@ RUNS = Table(
     ),
 )
 
+PROMOTIONS = Table(
+    name="promotions",
+    kind="record",
+    grain="one decision on a version of a model; what is in force on a night is read from them",
+    key=("model", "version", "decided_ts"),
+    partition=("model",),
+    columns=(
+        _column("model", "string", "name in the model registry"),
+        _column("version", "string", "number in the registry: judged, or taken out"),
+        _column("state", "string", "promoted | refused | rolled_back"),
+        _optional("champion", "string", "version in force after the decision; null: none"),
+        _optional("former", "string", "version in force before it; null: none"),
+        _column("from_run_date", "date", "first night that it holds for; never one that was issued before it"),
+        _column("decided_ts", "timestamp", "UTC"),
+        _column("reason", "string", "what was measured and what it was held against"),
+        _column("figures", "map<string,double>", "NDCG@10 by ranker, lead with interval, judged users"),
+    ),
+    checks={"known_state": "state in ('promoted', 'refused', 'rolled_back')"},
+)
+
 ALL = (
     EVENTS, EVENTS_REJECTED, ITEMS, SESSIONS, WINDOWS, TEXT_EMBEDDINGS, ITEM_EMBEDDINGS, BEHAVIOUR_EMBEDDINGS,
-    TOPICS, ITEM_TOPICS, INTEREST_STATES, RANKER_MODELS, DAILY_RECOMMENDATIONS, FALLBACK_RECOMMENDATIONS, EVALUATION,
-    RUNS,
+    TOPICS, ITEM_TOPICS, INTEREST_STATES, FORECAST_MODELS, INTEREST_FORECASTS, USER_RETURNS,
+    RANKER_MODELS, DAILY_RECOMMENDATIONS, FALLBACK_RECOMMENDATIONS, EVALUATION, RUNS, PROMOTIONS,
 )  # fmt: skip
 BY_NAME = {table.name: table for table in ALL}

@@ -20,9 +20,9 @@ def run(night: Night) -> None:
     vectors = item_vectors(items_known(embeddings, night.run_date), items.item_ids)
     model = fit_ranker(histories, items, vectors, at_day, settings, night.source.repeats)
     arrays = model.to_arrays()
-    night.model_version = version_of(arrays)
+    night.model_version = version_of(arrays, "blend")
     night.step.counts["items"] = model.n_items
-    night.replace_days("ranker_models", night.spark.createDataFrame(to_rows(arrays, night.run_date)))
+    night.replace_days("ranker_models", night.spark.createDataFrame(to_rows(arrays, night.run_date, "blend")))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
 """Shared fixtures. One Spark session for the whole run, made only when a test asks for it."""
 
 import os
+
+# small tensors: threads cost more than they give, and on a busy machine they wait for each other. Before torch is there
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import shutil
 from datetime import date
 from pathlib import Path

@@ -64,3 +64,21 @@ def test_the_fingerprint_follows_what_changes_a_table_and_nothing_else():
     base = load_settings().fingerprint()
     assert load_settings(overrides=["sessions.gap_minutes=31"]).fingerprint() != base
     assert load_settings(overrides=["runtime.master=local[1]", "tracking.enabled=false"]).fingerprint() == base
+    assert load_settings(overrides=["model.layers=3", "training.epochs=3"]).fingerprint() == base
+
+
+@pytest.mark.parametrize("name", ["shop", "news"])
+def test_the_worked_models_are_layers_of_the_settings(name):
+    file = conf_dir() / "models" / f"{name}.yaml"
+    assert load_settings([file]).model != load_settings().model
+
+
+def test_the_worked_cases_say_what_they_are():
+    shop, news = (load_settings([conf_dir() / "models" / f"{name}.yaml"]) for name in ("shop", "news"))
+    model = shop.model
+    assert (model.encoder, model.dynamic, model.head, model.loss) == ("lstm", "rnn", "mlp", "bce")
+    assert (model.embedding, model.hidden, model.layers, model.bidirectional, model.dropout) == (128, 256, 2, True, 0.5)
+    assert (shop.training.learning_rate, shop.training.batch_size, shop.training.epochs) == (1e-4, 32, 10)
+    model = news.model
+    assert (model.encoder, model.dynamic, model.head, model.max_length) == ("transformer",) * 2 + ("attention", 512)
+    assert news.training.history_length >= 512

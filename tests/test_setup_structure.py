@@ -24,7 +24,9 @@ SPARK_FACES = {
     "encoding/behaviour_embeddings", "encoding/item_embeddings", "encoding/text_embeddings",
     "recommend/checks", "recommend/consumption", "recommend/daily", "recommend/fallback",
     "evaluation/day", "evaluation/report", "evaluation/splits", "evaluation/backtest", "evaluation/peers",
-    "interest/topics", "interest/states",
+    "interest/topics", "interest/states", "interest/forecasts",
+    "models", "training/snapshot", "training/contest", "training/challenger", "training/registry",
+    "training/distributed",
 }  # fmt: skip
 ARROW_CALLS = {"mapInArrow", "mapInPandas", "applyInPandas", "applyInArrow", "pandas_udf", "cogroup"}
 MACHINE_PATH = re.compile(r"(?<![\w.~$}*-])/(home|root|work|Users|mnt)/\w")

@@ -1,78 +1,19 @@
-"""The model zoo as one set of parts: item tower, sequence encoder, dynamic model, head. torch, no Spark.
+"""Sequence encoders turn events into states u_E; dynamic models move them to a time t, u_D(x, t). torch, no Spark.
 
-A sequence encoder turns events into states u_E; a dynamic model moves them to a time t, u_D(x, t); a head scores items.
 All sequences are padded on the right; what stands in the padding changes nothing.
 """
 
-import dataclasses
-import json
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from interest_model.interest.heads import HEADS, RatingHead
-from interest_model.interest.item_tower import (
-    MINUTES_PER_DAY,
-    N_BUCKETS,
-    EventInput,
-    ItemFeatures,
-    ItemTower,
-    age_bucket,
-    gap_bucket,
-    log_bucket,
-    zero_table,
-)
+from interest_model.config import ModelSettings
+from interest_model.interest.item_tower import MINUTES_PER_DAY, N_BUCKETS, gap_bucket, log_bucket, zero_table
 
 EARTH_RADIUS_KM = 6371.0
-LOSSES = ("softmax", "sampled", "bce")
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelSettings:
-    """One member of the zoo.
-
-    embedding: width of items, states and users. hidden: units of a recurrent layer or of a transformer's feed-forward
-    part. bidirectional: states see the whole sequence, so each training row is one prefix, scored at its end. heads:
-    attention heads, and interests of the attention head. residual: around recurrent layers; transformers always have
-    it. max_length in events. temperature of the cosine. recency: time since the previous event as part of an event;
-    item_age: time since the item entered the catalogue, in events and in scores.
-    """
-
-    encoder: str = "transformer"
-    dynamic: str = "transformer"
-    head: str = "dot"
-    loss: str = "softmax"
-    embedding: int = 64
-    hidden: int = 128
-    layers: int = 2
-    dynamic_layers: int = 1
-    heads: int = 2
-    bidirectional: bool = False
-    residual: bool = True
-    dropout: float = 0.2
-    max_length: int = 128
-    temperature: float = 0.1
-    id_dropout: float = 0.1
-    time_bias: bool = True
-    place_bias: bool = False
-    recency: bool = False
-    item_age: bool = False
-    rating: bool = False
-
-    def __post_init__(self) -> None:
-        known = {"encoder": ENCODERS, "dynamic": DYNAMICS, "head": HEADS, "loss": LOSSES}
-        for name, kinds in known.items():
-            if getattr(self, name) not in kinds:
-                raise ValueError(f"{name} must be one of {', '.join(kinds)}, found {getattr(self, name)!r}")
-        if self.embedding % self.heads:
-            raise ValueError("embedding must be a multiple of heads")
-        if min(self.layers, self.dynamic_layers, self.max_length) < 1 or self.temperature <= 0:
-            raise ValueError("layers, dynamic_layers and max_length must be at least 1, temperature above 0")
 
 
 class Targets(NamedTuple):
@@ -282,107 +223,3 @@ def kilometres(one: Tensor, other: Tensor) -> Tensor:
     """(...) great-circle distances between unit vectors (..., 3), from the chord; NaN where a place is unknown."""
     chord = (one - other).square().sum(-1).sqrt()
     return 2.0 * EARTH_RADIUS_KM * torch.asin((chord / 2.0).clamp(max=1.0))
-
-
-class InterestModel(nn.Module):
-    """Item tower, sequence encoder, dynamic model and head, as the settings state them."""
-
-    def __init__(self, settings: ModelSettings, features: ItemFeatures, sizes: dict[str, int] | None = None):
-        super().__init__()
-        self.settings = settings
-        width = settings.embedding
-        self.tower = ItemTower(width, settings.id_dropout, features, sizes)
-        self.events = EventInput(settings)
-        self.score_age = zero_table(N_BUCKETS + 1, 1) if settings.item_age else None
-        self.encoder = ENCODERS[settings.encoder](settings)
-        self.dynamic = DYNAMICS[settings.dynamic](settings)
-        self.head = HEADS[settings.head](settings)
-        self.rating = RatingHead(settings) if settings.rating else None
-
-    def encode(self, batch: Batch) -> Tensor:
-        """u_E (b, l, d). With a bidirectional encoder only the last state of a row is free of later events."""
-        return self.encoder(self.events(self.tower, batch), batch)
-
-    def at(self, states: Tensor, batch: Batch, query_days: Tensor) -> Tensor:
-        """u_D: states u_E (b, l, d) moved to query_days, days since 1970-01-01 UTC.
-
-        query_days (b, l): every state to its own time, (b, l, d); (b,): the last state of each row, (b, d). A row
-        without events gives zeros. Raises ValueError for a query before an event that its state has seen.
-        """
-        if query_days.dim() == 2:
-            return self._moved(states, batch, query_days)
-        rows, last = torch.arange(len(states), device=states.device), (batch.mask.sum(1) - 1).clamp(min=0)
-        days = batch.days.clone()
-        days[rows, last] = query_days.to(days.dtype)
-        return self._moved(states, batch, days)[rows, last]
-
-    def _moved(self, states: Tensor, batch: Batch, query_days: Tensor) -> Tensor:
-        if bool(((query_days < batch.days) & batch.mask).any()):
-            raise ValueError("a query time lies before an event of its own history: cut the history there")
-        return self.dynamic(states, batch, query_days) * batch.mask[..., None]
-
-    def forward(self, batch: Batch) -> Tensor:
-        """u_D (p, d) at the batch's scored positions and query times.
-
-        Raises ValueError where a bidirectional model is asked for a state before the end of a row.
-        """
-        last = (batch.mask.sum(1) - 1).clamp(min=0)
-        rows, steps = batch.positions // batch.mask.shape[1], batch.positions % batch.mask.shape[1]
-        if self.settings.bidirectional and bool((steps != last[rows]).any()):
-            raise ValueError("a bidirectional model has seen what comes later: score each prefix at its end")
-        return self.at(self.encode(batch), batch, batch.query_days)[rows, steps]
-
-    def score(self, users: Tensor, candidates: Tensor | None = None, query_days: Tensor | None = None) -> Tensor:
-        """(p, c) scores of u_D (p, d) for candidates (c,) int64, None: the whole catalogue.
-
-        query_days (p,) is needed where item_age is set.
-        """
-        if candidates is None:
-            candidates = torch.arange(self.tower.n_items, device=users.device)
-        scores = self.head(users, self.tower(candidates))
-        if self.score_age is None:
-            return scores
-        ages = age_bucket(query_days[:, None], self.tower.first_days[candidates][None])
-        return scores + self.score_age(ages).squeeze(-1)
-
-    def score_pairs(self, users: Tensor, items: Tensor, query_days: Tensor | None = None) -> Tensor:
-        """(k,) scores of u_D (k, d) for items (k,), asked at query_days (k,)."""
-        scores = self.head.pairs(users, self.tower(items))
-        if self.score_age is None:
-            return scores
-        return scores + self.score_age(age_bucket(query_days, self.tower.first_days[items])).squeeze(-1)
-
-    def predicted_rating(self, users: Tensor, items: Tensor) -> Tensor:
-        """(k,) predicted values of items (k,) for u_D (k, d), in the log's units. Needs the setting `rating`."""
-        return self.rating(users, self.tower(items))
-
-
-def build(settings: ModelSettings, features: ItemFeatures, seed: int) -> InterestModel:
-    """A fresh model: same settings, features and seed, same weights. torch's own random state is left as it was."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return InterestModel(settings, features)
-
-
-def save(model: InterestModel, folder: Path) -> None:
-    """model.safetensors (weights and catalogue) and model.json (settings) in a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: one.contiguous() for name, one in model.state_dict().items()}, folder / "model.safetensors")
-    content = {"settings": dataclasses.asdict(model.settings), "sizes": model.tower.sizes}
-    (folder / "model.json").write_text(json.dumps(content, indent=2, sort_keys=True))
-
-
-def load(folder: Path) -> InterestModel:
-    """The model that `save` wrote, on the CPU, ready to score."""
-    content, weights = json.loads((folder / "model.json").read_text()), load_file(folder / "model.safetensors")
-    catalogue = {name.removeprefix("tower."): one.numpy() for name, one in weights.items()}
-    parts = {kind: _with_prefix(catalogue, f"{kind}_") for kind in ("vectors", "categories")}
-    n_items = len(catalogue["id_rows"])
-    features = ItemFeatures(n_items, **parts, **{name: catalogue[name] for name in ("first_days", "id_rows")})
-    model = InterestModel(ModelSettings(**content["settings"]), features, content["sizes"])
-    model.load_state_dict(weights)
-    return model.eval()
-
-
-def _with_prefix(tensors: dict, prefix: str) -> dict:
-    return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from interest_model.config import Interest
+from interest_model.interest.forecast_models import Topics
 from interest_model.interest.states_of_users import StateSettings, states
 from interest_model.interest.status import STATUSES, StatusRule
 from interest_model.on_executors import Batches, gather_rows, map_batches
@@ -51,6 +52,14 @@ def population_shares(
     totals = membership.T @ weights
     k = len(totals)
     return totals / totals.sum() if totals.sum() > 0 else np.full(k, 1.0 / max(k, 1))
+
+
+def as_tiers(topics: Topics, at_day: float, half_life_days: float) -> list[Tier]:
+    """The hierarchy's tiers with the population's shares at a moment."""
+    return [
+        Tier(ids, membership, population_shares(membership, topics.counts, at_day, half_life_days))
+        for ids, membership in zip(topics.ids, topics.memberships, strict=True)
+    ]
 
 
 def user_states(histories: DataFrame, tiers: list[Tier], at_day: float, settings: StateSettings) -> DataFrame:

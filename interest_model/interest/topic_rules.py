@@ -27,10 +27,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from interest_model.config import read_yaml
 from interest_model.errors import ConfigError
 from interest_model.interest.labels import distinct_labels
 from interest_model.interest.topic_tree import TopicTree, counted, has_vector, nearest, roll_up, standardise
+from interest_model.yaml_files import read_yaml
 
 PATH_SEPARATOR = " > "
 _KEYS = ("rule", "topic", "other", "item", "keyword")

@@ -12,12 +12,13 @@ import scipy.sparse as sp
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from interest_model.config import Topics
+from interest_model.config import Topics as TopicSettings
 from interest_model.errors import MissingTableError
 from interest_model.history.known import items_known
 from interest_model.interest import clusters, labels, topic_rules, topic_tree
+from interest_model.interest.forecast_models import Topics
 from interest_model.interest.topic_tree import TopicTree
-from interest_model.recommend.consumption import item_vectors
+from interest_model.recommend.consumption import catalogue, item_vectors
 
 BASE, SHOWN = "base", "shown"
 
@@ -55,19 +56,21 @@ def with_vectors(items: TopicItems, embeddings: DataFrame) -> TopicItems:
     return items._replace(vectors=vectors)
 
 
-def by_categories(before: TopicTree | None, items: TopicItems, settings: Topics) -> bool:
+def by_categories(before: TopicTree | None, items: TopicItems, settings: TopicSettings) -> bool:
     """Whether tonight's topics are the log's categories: what was chosen once stays."""
     if before is not None and before.depth:
         return before.by_category
     return settings.origin == "categories" or (settings.origin == "auto" and topic_tree.is_tree(items.paths))
 
 
-def needs_vectors(before: TopicTree | None, items: TopicItems, settings: Topics) -> bool:
+def needs_vectors(before: TopicTree | None, items: TopicItems, settings: TopicSettings) -> bool:
     """False where every item has categories and they are the topics: reading all vectors is most of the step."""
     return not by_categories(before, items, settings) or not all(items.paths)
 
 
-def next_version(before: TopicTree | None, age_days: int | None, items: TopicItems, settings: Topics, night: str):
+def next_version(
+    before: TopicTree | None, age_days: int | None, items: TopicItems, settings: TopicSettings, night: str
+) -> Version:
     """Tonight's Version. before: base tree of the version in force, age_days old; None: there is none yet.
 
     A source whose categories form a tree keeps them; otherwise topics are learned from vectors, learned again every
@@ -86,7 +89,7 @@ def next_version(before: TopicTree | None, age_days: int | None, items: TopicIte
     return Version(base, shown, tiers)
 
 
-def _tree(before: TopicTree | None, age_days, items: TopicItems, settings: Topics, night: str) -> TopicTree:
+def _tree(before: TopicTree | None, age_days, items: TopicItems, settings: TopicSettings, night: str) -> TopicTree:
     if by_categories(before, items, settings):
         return topic_tree.from_categories(items.paths, settings.max_tiers)
     growth = clusters.Growth(
@@ -179,3 +182,25 @@ def load_memberships(item_topics: DataFrame, run_date: datetime.date, tree: Topi
     kept = (row >= 0) & (topic >= 0)
     leaves = sp.csr_matrix((weights[kept], (row[kept].astype(np.int64), topic[kept])), (len(item_ids), len(column)))
     return topic_tree.roll_up(tree, leaves)
+
+
+class Tonight(NamedTuple):
+    """The hierarchy as of a night over the items of its events: version; item_ids (n,) str; topics: its tiers."""
+
+    version: str
+    item_ids: np.ndarray
+    topics: Topics
+
+
+def load_tonight(
+    topics: DataFrame, item_topics: DataFrame, events: DataFrame, run_date: datetime.date, at_day: float
+) -> Tonight:
+    """From the tables topics and item_topics, and the night's events (see consumption.timed)."""
+    items = catalogue(events, at_day, 0)
+    tree, version = load_tree(version_in_force(topics, run_date, included=True), SHOWN)
+    memberships = load_memberships(item_topics, run_date, tree, items.item_ids.tolist())
+    places = [tree.in_tier(tier) for tier in range(1, tree.depth + 1)]
+    first = [0, *(place[0] for place in places)]
+    parents = [np.maximum(tree.parents[place] - first[tier], -1) for tier, place in enumerate(places)]
+    ids = [tree.topic_ids[place] for place in places]
+    return Tonight(version, items.item_ids, Topics(ids, parents, memberships, items.counts))

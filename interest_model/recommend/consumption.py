@@ -35,6 +35,11 @@ def timed(events: DataFrame) -> DataFrame:
     return events.withColumn("day", F.unix_micros("event_ts") / F.lit(float(MICROS_PER_DAY)))
 
 
+def recent(events: DataFrame, run_date: datetime.date, days: int) -> DataFrame:
+    """The events of the `days` days up to run_date, as in `timed`."""
+    return timed(events.where(F.col("event_date") > F.lit(run_date - datetime.timedelta(days=days))))
+
+
 def consumed(events: DataFrame) -> DataFrame:
     """The events that consume an item, with `day` as in `timed`."""
     return timed(events.where("consumption"))

@@ -1,4 +1,4 @@
-"""A model's named arrays as rows of table ranker_models, and back. No Spark, no pickle."""
+"""A model's named arrays as rows of a table (ranker_models, forecast_models), and back. No Spark, no pickle."""
 
 import hashlib
 from datetime import date
@@ -13,19 +13,19 @@ _SCHEMA = pa.schema(
 )
 
 
-def version_of(arrays: dict[str, np.ndarray]) -> str:
-    """Name of a model by its content: equal arrays have equal versions."""
+def version_of(arrays: dict[str, np.ndarray], kind: str) -> str:
+    """Name of a model by its kind and content: equal arrays have equal versions."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = _portable(arrays[name])
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(array.tobytes())
-    return f"blend-{digest.hexdigest()[:12]}"
+    return f"{kind}-{digest.hexdigest()[:12]}"
 
 
-def to_rows(arrays: dict[str, np.ndarray], run_date: date) -> pa.Table:
+def to_rows(arrays: dict[str, np.ndarray], run_date: date, kind: str) -> pa.Table:
     """One row per CHUNK_BYTES of each array; an empty array has one row without bytes."""
-    version = version_of(arrays)
+    version = version_of(arrays, kind)
     rows = []
     for name in sorted(arrays):
         array = _portable(arrays[name])
@@ -33,7 +33,7 @@ def to_rows(arrays: dict[str, np.ndarray], run_date: date) -> pa.Table:
         for chunk, start in enumerate(range(0, max(len(data), 1), CHUNK_BYTES)):
             piece = data[start : start + CHUNK_BYTES]
             rows.append((run_date, version, name, chunk, array.dtype.str, list(array.shape), piece))
-    columns = [list(column) for column in zip(*rows, strict=True)]
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in _SCHEMA]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
     return pa.table(arrays, schema=_SCHEMA)
 

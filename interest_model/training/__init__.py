@@ -1,1 +1,1 @@
-"""Training: batches from histories, losses and the loop. torch, no Spark."""
+"""Training: snapshots, batches, losses and the loop; the registry, and the gate to it."""

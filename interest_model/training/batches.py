@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from interest_model.interest.dynamics import Batch, ModelSettings, Targets
+from interest_model.config import FitSettings, ModelSettings
+from interest_model.interest.dynamics import Batch, Targets
 from interest_model.interest.item_tower import MASKED
 from interest_model.recommend.histories import Histories
-from interest_model.training.fit import FitSettings
 
 _POOL_BATCHES = 50  # shuffled batches' worth of sequences that are sorted by length together
 

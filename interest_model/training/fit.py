@@ -17,58 +17,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from interest_model.interest.dynamics import Batch, InterestModel
-from interest_model.training import losses
+from interest_model.config import FitSettings
+from interest_model.interest.dynamics import Batch
+from interest_model.interest.model import InterestModel
+from interest_model.training import losses, processes
 
 _KEPT_CHECKPOINTS = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class FitSettings:
-    """How a model is trained.
-
-    patience: epochs without a better validation score before training stops, 0 never. weight_decay: decoupled L2
-    (AdamW), on matrices only. target: "next" item, or every item of the "window" of horizon_days after the query time.
-    query: see `batches.query_days`. positions: scored positions per training row, of each user where the encoder is
-    bidirectional, 0 all. long_histories: train on the "latest" max_length events or on all "segments". augment:
-    probability that a row is cropped, masked or reordered, by augment_share of its events. adversarial_epsilon: length
-    of the perturbation of the id embeddings, 0 none. negatives: shared by a batch, drawn by (count + 1) **
-    negatives_power, for the losses sampled and bce. gradient_norm: longest gradient. report_batches: between reports.
-    """
-
-    epochs: int = 20
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    gradient_norm: float = 5.0
-    patience: int = 3
-    seed: int = 0
-    target: str = "next"
-    horizon_days: float = 7.0
-    query: str = "night"
-    positions: int = 0
-    long_histories: str = "latest"
-    bucketed: bool = True
-    augment: float = 0.0
-    augment_share: float = 0.3
-    adversarial_epsilon: float = 0.0
-    negatives: int = 256
-    negatives_power: float = 0.75
-    rating_weight: float = 1.0
-    mixed_precision: bool = True
-    report_batches: int = 100
-
-    def __post_init__(self) -> None:
-        known = {"target": ("next", "window"), "query": ("event", "night"), "long_histories": ("latest", "segments")}
-        for name, kinds in known.items():
-            if getattr(self, name) not in kinds:
-                raise ValueError(f"{name} must be one of {', '.join(kinds)}, found {getattr(self, name)!r}")
-        if min(self.epochs, self.batch_size, self.negatives, self.report_batches) < 1:
-            raise ValueError("epochs, batch_size, negatives and report_batches must be at least 1")
-        if self.learning_rate <= 0 or self.horizon_days <= 0:
-            raise ValueError("learning_rate and horizon_days must be above 0")
-        if not (0 <= self.augment <= 1 and 0 < self.augment_share < 1):
-            raise ValueError("augment must be in [0, 1] and augment_share in (0, 1)")
 
 
 class TrainingData(NamedTuple):
@@ -120,7 +74,9 @@ def fit(
     """Train the model in place, on the device it is on; it ends with the best weights by validation score.
 
     folder: a checkpoint is written there after each epoch, and training goes on from the newest one it finds. Raises
-    ValueError where that was made with other settings (`epochs` and `patience` may differ) or by another model.
+    ValueError where that was made with other settings (`epochs` and `patience` may differ) or by another model. Several
+    processes (see training.processes) fit one model: each hands in its own users' batches, validate agrees on a score,
+    item_counts and mean_value are of all; the first process writes.
     """
     device = model.tower.unknown.device
     optimizer, course = _optimizer(model, settings), Course()
@@ -132,7 +88,7 @@ def fit(
             course = _resume(newest, model, optimizer, settings)
         while len(course.losses) < settings.epochs and not course.stopped(settings.patience):
             _one_epoch(model, optimizer, settings, data, course, report)
-            if folder is not None:
+            if folder is not None and processes.is_first():
                 _write(folder, model, optimizer, settings, course)
     if course.best is not None:
         model.load_state_dict(course.best, strict=False)
@@ -151,12 +107,13 @@ def _one_epoch(model, optimizer, settings, data, course, report) -> None:
             report(Progress(epoch, n_batches, total / max(samples, 1), samples / seconds, score))
 
     model.train()
-    for n_batches, batch in enumerate(data.batches(epoch), start=1):
-        total += _step(model, optimizer, settings, batch.to(device), log_q) * len(batch.positions)
-        samples += len(batch.positions)
+    for n_batches, batch in enumerate(processes.in_step(data.batches(epoch)), start=1):
+        loss = _step(model, optimizer, settings, batch and batch.to(device), log_q)
+        if batch is not None:
+            total, samples = total + loss * len(batch.positions), samples + len(batch.positions)
         if n_batches % settings.report_batches == 0:
             progress()
-    course.losses.append(total / max(samples, 1))
+    course.losses.append(processes.mean(total, samples))
     if data.validate is not None:
         model.eval()
         score = float(data.validate(model))
@@ -167,13 +124,18 @@ def _one_epoch(model, optimizer, settings, data, course, report) -> None:
 
 
 def _step(model, optimizer, settings, batch, log_q) -> float:
-    drawn = torch.multinomial(log_q.exp(), settings.negatives, replacement=True).to(batch.items.device)
-    log_q = log_q.to(drawn.device)
+    """One step on a batch, None: this process has none left but others have; its mean loss."""
+    device = model.tower.unknown.device
+    drawn = torch.multinomial(log_q.exp(), settings.negatives, replacement=True).to(device)
+    log_q = log_q.to(device)
     optimizer.zero_grad()
-    loss = batch_loss(model, batch, settings, drawn, log_q)
-    loss.backward()
-    if settings.adversarial_epsilon > 0:
-        _adversarial(model, settings, lambda: batch_loss(model, batch, settings, drawn, log_q).backward())
+    loss = torch.zeros(())
+    if batch is not None:
+        loss = batch_loss(model, batch, settings, drawn, log_q)
+        loss.backward()
+        if settings.adversarial_epsilon > 0:
+            _adversarial(model, settings, lambda: batch_loss(model, batch, settings, drawn, log_q).backward())
+    processes.average_gradients(model.parameters(), 0 if batch is None else len(batch.positions))
     torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_norm)
     optimizer.step()
     return float(loss.detach())

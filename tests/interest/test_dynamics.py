@@ -7,10 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from interest_model import config
+from interest_model.config import ModelSettings
 from interest_model.interest import dynamics
-from interest_model.interest.dynamics import DYNAMICS, ENCODERS, Batch, InterestModel, ModelSettings
+from interest_model.interest import model as zoo
+from interest_model.interest.dynamics import DYNAMICS, ENCODERS, Batch
 from interest_model.interest.heads import HEADS
 from interest_model.interest.item_tower import ItemFeatures
+from interest_model.interest.model import InterestModel
+from tests.interest.parts import model_settings
 
 N_ITEMS, LENGTH = 7, 5
 COMBINATIONS = list(itertools.product(ENCODERS, DYNAMICS, HEADS))
@@ -24,12 +29,12 @@ FEATURES = ItemFeatures(
 
 def small(encoder: str, dynamic: str, head: str, **more) -> ModelSettings:
     defaults = {"embedding": 8, "hidden": 6, "dynamic_layers": 2, "place_bias": True, "recency": True, "item_age": True}
-    return ModelSettings(encoder, dynamic, head, **(defaults | more))
+    return model_settings(encoder, dynamic, head, **(defaults | more))
 
 
 def shaken(kind: ModelSettings) -> InterestModel:
     """A model whose every weight matters: tables that start at zero hold noise."""
-    model, noise = dynamics.build(kind, FEATURES, seed=1), torch.Generator().manual_seed(2)
+    model, noise = zoo.build(kind, FEATURES, seed=1), torch.Generator().manual_seed(2)
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(torch.randn(weight.shape, generator=noise) * 0.3)
@@ -140,8 +145,8 @@ def test_scores_of_candidates_are_those_of_the_catalogue():
 @pytest.mark.parametrize(("encoder", "dynamic", "head"), COMBINATIONS[::5])
 def test_a_saved_model_scores_the_same(encoder, dynamic, head, tmp_path):
     model, batch = shaken(small(encoder, dynamic, head, rating=True)), some_batch([5, 3])
-    dynamics.save(model, tmp_path / "model")
-    loaded = dynamics.load(tmp_path / "model")
+    zoo.save(model, tmp_path / "model")
+    loaded = zoo.load(tmp_path / "model")
     assert loaded.settings == model.settings
     assert torch.equal(all_scores(loaded, batch), all_scores(model, batch))
     users, items = model(batch), torch.tensor([1, 2])
@@ -152,26 +157,26 @@ def test_a_model_with_a_later_catalogue_can_be_saved(tmp_path):
     model = shaken(small("gru", "rnn", "dot"))
     fewer = ItemFeatures(2, {"text": np.ones((2, 3))}, {"brand": np.zeros(2, int)}, np.zeros(2), np.array([1, -1]))
     model.tower.set_catalogue(fewer)
-    dynamics.save(model, tmp_path)
+    zoo.save(model, tmp_path)
     items = torch.tensor([0, 1])
-    assert torch.equal(dynamics.load(tmp_path).tower(items), model.tower(items))
+    assert torch.equal(zoo.load(tmp_path).tower(items), model.tower(items))
 
 
 def test_same_seed_same_model_and_the_callers_random_state_stays():
     torch.manual_seed(4)
     expected = torch.rand(1)
     torch.manual_seed(4)
-    one, same, other = (dynamics.build(small("gru", "rnn", "mlp"), FEATURES, seed) for seed in (1, 1, 2))
+    one, same, other = (zoo.build(small("gru", "rnn", "mlp"), FEATURES, seed) for seed in (1, 1, 2))
     assert torch.equal(torch.rand(1), expected)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
     assert not torch.equal(one.tower.ids.weight, other.tower.ids.weight)
 
 
 def test_the_shop_case_is_a_matter_of_settings():
-    kind = ModelSettings(
+    kind = model_settings(
         "lstm", "rnn", "mlp", "bce", embedding=128, hidden=256, layers=2, bidirectional=True, dropout=0.5
     )
-    model = dynamics.build(kind, FEATURES, 0)
+    model = zoo.build(kind, FEATURES, 0)
     layers = model.encoder.layers
     assert (type(layers), layers.input_size, layers.hidden_size) == (nn.LSTM, 128, 256)
     assert (layers.num_layers, layers.bidirectional, layers.dropout) == (2, True, 0.5)
@@ -180,8 +185,8 @@ def test_the_shop_case_is_a_matter_of_settings():
 
 
 def test_the_news_case_is_a_matter_of_settings():
-    kind = ModelSettings("transformer", "transformer", "attention", max_length=512, id_dropout=0.3)
-    model = dynamics.build(kind, FEATURES, 0)
+    kind = model_settings("transformer", "transformer", "attention", max_length=512, id_dropout=0.3)
+    model = zoo.build(kind, FEATURES, 0)
     assert model.dynamic.bias.causal and model.settings.max_length == 512
     assert type(model.head) is HEADS["attention"]
 
@@ -192,7 +197,11 @@ def test_the_news_case_is_a_matter_of_settings():
 )
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError):
-        ModelSettings(**wrong)
+        model_settings(**wrong)
+
+
+def test_settings_name_every_kind_there_is():
+    assert (set(config.ENCODERS), set(config.DYNAMICS), set(config.HEADS)) == (set(ENCODERS), set(DYNAMICS), set(HEADS))
 
 
 def test_kilometres_by_known_distances():

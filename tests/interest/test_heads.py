@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from interest_model.interest.dynamics import ModelSettings
 from interest_model.interest.heads import HEADS, AttentionHead, DotHead, MlpHead, RatingHead
 from interest_model.interest.item_tower import ItemFeatures, ItemTower, age_bucket, log_bucket, standardised
+from tests.interest.parts import model_settings
 
-SMALL = ModelSettings(embedding=4, hidden=6, heads=2, temperature=0.5, dropout=0.0)
+SMALL = model_settings(embedding=4, hidden=6, heads=2, temperature=0.5, dropout=0.0)
 
 
 def vectors(n: int, seed: int) -> torch.Tensor:

@@ -17,7 +17,7 @@ ARRAYS = {
 
 def test_arrays_come_back_as_they_were(monkeypatch):
     monkeypatch.setattr(model_rows, "CHUNK_BYTES", 10)
-    rows = model_rows.to_rows(ARRAYS, date(2026, 1, 5))
+    rows = model_rows.to_rows(ARRAYS, date(2026, 1, 5), "blend")
     assert rows.num_rows > len(ARRAYS)
     shuffled = rows.take(np.random.default_rng(0).permutation(rows.num_rows))
     found = model_rows.from_rows(shuffled)
@@ -29,13 +29,13 @@ def test_arrays_come_back_as_they_were(monkeypatch):
 
 def test_a_missing_piece_is_noticed(monkeypatch):
     monkeypatch.setattr(model_rows, "CHUNK_BYTES", 10)
-    rows = model_rows.to_rows({"values": ARRAYS["values"]}, date(2026, 1, 5))
+    rows = model_rows.to_rows({"values": ARRAYS["values"]}, date(2026, 1, 5), "blend")
     with pytest.raises(ValueError, match="array values: 38 bytes"):
         model_rows.from_rows(rows.slice(1))
 
 
 def test_the_version_follows_the_content_only():
     same = {name: array.copy() for name, array in reversed(ARRAYS.items())}
-    assert model_rows.version_of(same) == model_rows.version_of(ARRAYS)
+    assert model_rows.version_of(same, "blend") == model_rows.version_of(ARRAYS, "blend")
     changed = ARRAYS | {"values": ARRAYS["values"] + 1}
-    assert model_rows.version_of(changed) != model_rows.version_of(ARRAYS)
+    assert model_rows.version_of(changed, "blend") != model_rows.version_of(ARRAYS, "blend")

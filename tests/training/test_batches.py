@@ -6,15 +6,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interest_model.interest.dynamics import Batch, ModelSettings
+from interest_model.config import FitSettings, ModelSettings
+from interest_model.interest.dynamics import Batch
 from interest_model.training import batches
 from interest_model.training.batches import Sequences, Spans, TrainingBatches
-from interest_model.training.fit import FitSettings
+from tests.interest.parts import fit_settings, model_settings
 from tests.recommend.worlds import histories
 
 TWO = histories({"a": [(1, 0.5), (2, 0.9), (3, 2.25), (2, 9.0)], "none": [], "b": [(4, 1.0), (5, 1.5)]})
-PLAIN = FitSettings(bucketed=False, batch_size=8)
-MODEL = ModelSettings(max_length=10)
+PLAIN = fit_settings(bucketed=False, batch_size=8)
+MODEL = model_settings(max_length=10)
 
 
 def pairs(one: Batch) -> set[tuple]:
@@ -114,7 +115,7 @@ def long_world(n_users: int = 40, seed: int = 0):
     return histories({f"u{k}": [(int(i), float(i)) for i in range(n)] for k, n in enumerate(lengths)})
 
 
-AUGMENTED = FitSettings(batch_size=4, augment=0.8, augment_share=0.5)
+AUGMENTED = fit_settings(batch_size=4, augment=0.8, augment_share=0.5)
 
 
 def test_an_epoch_can_be_made_again_and_differs_from_the_next():

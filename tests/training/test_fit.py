@@ -6,17 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from interest_model.interest import dynamics
-from interest_model.interest.dynamics import DYNAMICS, ENCODERS, InterestModel, ModelSettings
+from interest_model.config import FitSettings, ModelSettings
+from interest_model.interest import model as zoo
+from interest_model.interest.dynamics import DYNAMICS, ENCODERS
 from interest_model.interest.heads import HEADS
 from interest_model.interest.item_tower import ItemFeatures
+from interest_model.interest.model import InterestModel
 from interest_model.training.batches import Sequences, TrainingBatches, scoring_batches
-from interest_model.training.fit import Course, FitSettings, Progress, TrainingData, fit, hit_rate
+from interest_model.training.fit import Course, Progress, TrainingData, fit, hit_rate
+from tests.interest.parts import fit_settings, model_settings
 from tests.recommend.worlds import histories
 
 N_ITEMS = 12
 SMALL = {"embedding": 16, "hidden": 24, "layers": 1, "dropout": 0.0, "id_dropout": 0.0, "max_length": 20}
-QUICK = FitSettings(epochs=1, batch_size=16, learning_rate=1e-2, negatives=8, patience=0)
+QUICK = fit_settings(epochs=1, batch_size=16, learning_rate=1e-2, negatives=8, patience=0)
 LOSS_OF_HEAD = {"mlp": "bce", "attention": "sampled", "dot": "softmax"}
 
 
@@ -45,14 +48,14 @@ def data_of(model: ModelSettings, settings: FitSettings, world: Sequences = WORL
 
 
 def trained(model: ModelSettings, settings: FitSettings, features=FEATURES, **more) -> tuple[InterestModel, Course]:
-    one = dynamics.build(model, features, settings.seed)
+    one = zoo.build(model, features, settings.seed)
     return one, fit(one, settings, data_of(model, settings), **more)
 
 
 @pytest.mark.parametrize(("encoder", "dynamic", "head"), list(itertools.product(ENCODERS, DYNAMICS, HEADS)))
 def test_every_combination_trains_and_scores(encoder, dynamic, head):
-    kind = ModelSettings(encoder, dynamic, head, LOSS_OF_HEAD[head], place_bias=True, **SMALL)
-    before = dynamics.build(kind, FEATURES, 0)
+    kind = model_settings(encoder, dynamic, head, LOSS_OF_HEAD[head], place_bias=True, **SMALL)
+    before = zoo.build(kind, FEATURES, 0)
     model, course = trained(kind, QUICK)
     assert np.isfinite(course.losses).all() and 0 <= course.scores[0] <= 1
     moved = [not torch.equal(a, b) for a, b in zip(before.parameters(), model.parameters(), strict=True)]
@@ -74,12 +77,12 @@ def test_every_combination_trains_and_scores(encoder, dynamic, head):
 )
 def test_a_cycle_is_learned(encoder, dynamic, head, loss):
     settings = dataclasses.replace(QUICK, epochs=20, negatives=32, patience=5)
-    _, course = trained(ModelSettings(encoder, dynamic, head, loss, **SMALL), settings)
+    _, course = trained(model_settings(encoder, dynamic, head, loss, **SMALL), settings)
     assert max(course.scores) > 0.9
 
 
 def test_a_bidirectional_encoder_learns_from_prefixes():
-    kind = ModelSettings("lstm", "rnn", "dot", bidirectional=True, **SMALL)
+    kind = model_settings("lstm", "rnn", "dot", bidirectional=True, **SMALL)
     _, course = trained(kind, dataclasses.replace(QUICK, epochs=8, batch_size=32))
     assert max(course.scores) > 0.9
 
@@ -90,9 +93,9 @@ def test_what_depends_on_the_query_time_needs_the_time_bias(dynamic):
     users = {f"u{k}": [(0, k + 0.1), (1, k + 0.2)] if k % 2 else [(0, k + 0.1), (2, k + 10.2)] for k in range(32)}
     world, scores = Sequences(histories(users), None, np.zeros(64, np.float32)), {}
     for time_bias in (True, False):
-        kind = ModelSettings("gru", dynamic, "dot", time_bias=time_bias, **SMALL)
+        kind = model_settings("gru", dynamic, "dot", time_bias=time_bias, **SMALL)
         settings = dataclasses.replace(QUICK, epochs=10)
-        model = dynamics.build(kind, FEATURES, 0)
+        model = zoo.build(kind, FEATURES, 0)
         scores[time_bias] = max(fit(model, settings, data_of(kind, settings, world, world)).scores)
     assert scores == {True: 1.0, False: 0.5}
 
@@ -100,8 +103,8 @@ def test_what_depends_on_the_query_time_needs_the_time_bias(dynamic):
 def test_a_window_learns_all_that_comes():
     """The next three items of the cycle share the target: they fill the first three ranks."""
     settings = dataclasses.replace(QUICK, epochs=12, target="window", horizon_days=3.0, query="night")
-    kind = ModelSettings("gru", "gru", "dot", **SMALL)
-    model, judged = dynamics.build(kind, FEATURES, 0), TrainingBatches(HELD_OUT, kind, settings)
+    kind = model_settings("gru", "gru", "dot", **SMALL)
+    model, judged = zoo.build(kind, FEATURES, 0), TrainingBatches(HELD_OUT, kind, settings)
     fit(model, settings, data_of(kind, settings))
     assert hit_rate(model, judged(0), 3) > 0.85
 
@@ -113,7 +116,7 @@ def test_a_new_item_scores_like_the_known_one_with_its_text():
     more = ItemFeatures(2 * N_ITEMS, {"text": np.concatenate([TEXTS, TEXTS])}, id_rows=twins)
     settings, found = dataclasses.replace(QUICK, epochs=15, seed=2), {}
     for id_dropout in (0.5, 0.0):
-        kind = ModelSettings("gru", "rnn", "dot", **(SMALL | {"id_dropout": id_dropout}))
+        kind = model_settings("gru", "rnn", "dot", **(SMALL | {"id_dropout": id_dropout}))
         model, _ = trained(kind, settings, ItemFeatures(N_ITEMS, {"text": TEXTS}))
         model.tower.set_catalogue(more)
         (batch,) = TrainingBatches(HELD_OUT, kind, dataclasses.replace(settings, batch_size=99))(0)
@@ -125,7 +128,7 @@ def test_a_new_item_scores_like_the_known_one_with_its_text():
 
 
 def test_values_are_predicted_where_the_log_has_them():
-    kind = ModelSettings("gru", "rnn", "dot", rating=True, **SMALL)
+    kind = model_settings("gru", "rnn", "dot", rating=True, **SMALL)
     settings = dataclasses.replace(QUICK, epochs=25)
     model, _ = trained(kind, settings)
     (batch,) = TrainingBatches(HELD_OUT, kind, dataclasses.replace(settings, batch_size=99))(0)
@@ -135,7 +138,7 @@ def test_values_are_predicted_where_the_log_has_them():
 
 
 FULL = dataclasses.replace(QUICK, epochs=5, augment=0.5, adversarial_epsilon=0.1, weight_decay=0.01)
-FULL_MODEL = ModelSettings(
+FULL_MODEL = model_settings(
     "transformer", "lstm", "attention", "sampled", **(SMALL | {"dropout": 0.3, "id_dropout": 0.3})
 )
 
@@ -193,16 +196,16 @@ def test_training_stops_early_with_the_best_weights():
         seen.append(weights_of(model))
         return next(scores)
 
-    kind, settings = ModelSettings("gru", "rnn", "dot", **SMALL), dataclasses.replace(QUICK, epochs=9, patience=2)
-    model = dynamics.build(kind, FEATURES, 0)
+    kind, settings = model_settings("gru", "rnn", "dot", **SMALL), dataclasses.replace(QUICK, epochs=9, patience=2)
+    model = zoo.build(kind, FEATURES, 0)
     course = fit(model, settings, data_of(kind, settings)._replace(validate=validate))
     assert course.scores == [0.1, 0.5, 0.4, 0.5] and course.best_epoch == 1
     assert weights_of(model) == seen[1] and not model.training
 
 
 def test_without_validation_the_last_weights_stay():
-    kind, reports = ModelSettings("gru", "rnn", "dot", **SMALL), []
-    model, settings = dynamics.build(kind, FEATURES, 0), dataclasses.replace(QUICK, epochs=2, report_batches=2)
+    kind, reports = model_settings("gru", "rnn", "dot", **SMALL), []
+    model, settings = zoo.build(kind, FEATURES, 0), dataclasses.replace(QUICK, epochs=2, report_batches=2)
     course = fit(model, settings, data_of(kind, settings)._replace(validate=None), report=reports.append)
     assert course.scores == [] and course.best is None and len(course.losses) == 2
     assert [(one.epoch, one.batches) for one in reports] == [(0, 2), (0, 3), (1, 2), (1, 3)]
@@ -210,7 +213,7 @@ def test_without_validation_the_last_weights_stay():
 
 
 def test_weight_decay_shrinks_matrices():
-    kind = ModelSettings("gru", "rnn", "dot", **SMALL)
+    kind = model_settings("gru", "rnn", "dot", **SMALL)
     weights = [
         trained(kind, dataclasses.replace(QUICK, epochs=3, weight_decay=decay))[0].encoder.out.weight.detach()
         for decay in (0.0, 1.0)
@@ -221,7 +224,7 @@ def test_weight_decay_shrinks_matrices():
 def test_the_adversarial_step_moves_ids_along_their_gradient_and_back():
     from interest_model.training.fit import _adversarial
 
-    model = dynamics.build(ModelSettings("gru", "rnn", "dot", **SMALL), FEATURES, 0)
+    model = zoo.build(model_settings("gru", "rnn", "dot", **SMALL), FEATURES, 0)
     table, seen = model.tower.ids.weight, []
     before = table.detach().clone()
     table.grad = torch.zeros_like(table)
@@ -233,8 +236,8 @@ def test_the_adversarial_step_moves_ids_along_their_gradient_and_back():
 
 
 def test_hit_rate_by_hand(monkeypatch):
-    kind = ModelSettings("gru", "rnn", "dot", **SMALL)
-    model = dynamics.build(kind, FEATURES, 0)
+    kind = model_settings("gru", "rnn", "dot", **SMALL)
+    model = zoo.build(kind, FEATURES, 0)
     world = Sequences(histories({"a": [(0, 1.0), (1, 2.0)], "b": [(2, 1.0), (3, 2.0)]}))
     fixed = torch.zeros(2, N_ITEMS)  # ties everywhere: items 0, 1, 2 come first
     monkeypatch.setattr(model, "score", lambda users, candidates, days: fixed)
@@ -249,4 +252,4 @@ def test_hit_rate_by_hand(monkeypatch):
 )
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError):
-        FitSettings(**wrong)
+        fit_settings(**wrong)

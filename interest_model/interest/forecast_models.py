@@ -1,0 +1,149 @@
+"""The night's forecast models: fitted on what followed past cuts, and applied to users as of a night. No Spark."""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from interest_model.interest import forecast_features as ff
+from interest_model.interest import forecaster, returning
+from interest_model.interest.forecaster import ShareForecast
+from interest_model.interest.forecaster_training import TrainingSettings, train
+from interest_model.interest.states_of_users import StateSettings
+from interest_model.recommend.histories import Histories
+from interest_model.recommend.popularity import ItemCounts, decayed
+
+
+class Topics(NamedTuple):
+    """The tiers of a hierarchy, widest first. ids: of each tier (k,) str; parents: of each tier (k,) position in the
+    tier above, -1 in the first; memberships: of each tier (n_items, k) CSR; counts: everybody's events."""
+
+    ids: list[np.ndarray]
+    parents: list[np.ndarray]
+    memberships: list[sp.csr_matrix]
+    counts: ItemCounts
+
+    def populations(self, tier: int, at_day: float) -> np.ndarray:
+        """(q, k) everybody's shares of a tier (from 0) by ff.POPULATION_HALF_LIVES; equal shares without events."""
+        membership = self.memberships[tier]
+        sums = membership.T @ decayed(self.counts, membership.shape[0], at_day, ff.POPULATION_HALF_LIVES)
+        k = membership.shape[1]
+        return np.where(sums.sum(axis=0) > 0, sums / np.maximum(sums.sum(axis=0), 1e-300), 1.0 / max(k, 1)).T
+
+
+class Plan(NamedTuple):
+    """What models are fitted on. horizons: days, ascending; cuts: of each horizon at most; step_days between them;
+    warm_up_days: of the log before the first cut; return_ridge: see returning.fit_returns."""
+
+    horizons: tuple[float, ...]
+    cuts: int
+    step_days: float
+    warm_up_days: float
+    return_ridge: float
+
+
+class UserForecasts(NamedTuple):
+    """Forecasts of n users for one horizon: of each tier the touched topics' ShareForecast (expected shares add up over
+    tiers) and quantiles (r, 3), NaN where no model gives them; came (n,): chance of any event; events (n,): expected
+    number; both NaN without a model."""
+
+    shares: list[ShareForecast]
+    quantiles: list[np.ndarray]
+    came: np.ndarray
+    events: np.ndarray
+
+
+def fit(
+    users: Histories, topics: Topics, at_day: float, plan: Plan, states: StateSettings, training: TrainingSettings
+) -> dict[str, np.ndarray]:
+    """Named arrays of all models, from events before at_day alone; a model that has too little to learn from is absent.
+
+    One share model per tier ("1/mix.w1", ...) for all horizons, one of returns ("returns/knots", ...).
+    """
+    first = users.days.min(initial=at_day) + plan.warm_up_days
+    cuts = ff.training_cuts(at_day, plan.horizons, plan.cuts, plan.step_days, first)
+    arrays: dict[str, np.ndarray] = {}
+    for tier in range(len(topics.ids)):
+        parts = [part for cut in cuts for part in _windows(users, topics, tier, cut, cuts[cut], states)]
+        windows = ff.merge(parts) if parts else None
+        if windows is not None and (windows.events >= training.min_events).any():
+            model = forecaster.to_arrays(train(windows, training))
+            arrays |= {f"{tier + 1}/{name}": array for name, array in model.items()}
+    horizons = np.array(plan.horizons)
+    seen = [returning.return_windows(users, cut, horizons) for cut in cuts if cut + horizons[-1] <= at_day]
+    if sum(len(one.events) for one in seen):
+        model = returning.fit_returns(returning.merge_returns(seen), horizons, plan.return_ridge)
+        arrays |= {f"returns/{name}": array for name, array in returning.to_arrays(model).items()}
+    return arrays
+
+
+def _windows(users: Histories, topics: Topics, tier: int, cut: float, horizons: list[float], states: StateSettings):
+    membership = topics.memberships[tier]
+    at_cut = ff.features(users, membership, topics.populations(tier, cut), cut, states)
+    return [ff.training_windows(users, membership, at_cut, cut, horizon) for horizon in horizons]
+
+
+def forecast(
+    users: Histories, topics: Topics, at_day: float, horizons: tuple[float, ...], arrays: dict, states: StateSettings
+) -> list[UserForecasts]:
+    """Forecasts of all users for each horizon, from their events before at_day.
+
+    Shares are forecast on the deepest tier and added up (measured: as good as each tier's own, and consistent); each
+    tier's quantiles are its own model's. A tier without a model keeps the smoothed decayed share of today.
+    """
+    at_cut = [
+        ff.features(users, membership, topics.populations(tier, at_day), at_day, states)
+        for tier, membership in enumerate(topics.memberships)
+    ]
+    models = [_model(arrays, f"{tier + 1}/", forecaster.from_arrays) for tier in range(len(at_cut))]
+    returns = _model(arrays, "returns/", returning.from_arrays)
+    values = returning.return_values(users, at_day)
+    came, events = returning.returns(returns, values) if returns else np.full((2, users.n_users, len(horizons)), np.nan)
+    found = []
+    for place, horizon in enumerate(horizons):
+        shares = _shares_of_tiers(models, at_cut, topics, horizon, states.prior_events)
+        quantiles = [
+            forecaster.quantile_shares(model, features, horizon, one.expected) if model else _no_quantiles(one)
+            for model, features, one in zip(models, at_cut, shares, strict=True)
+        ]
+        found.append(UserForecasts(shares, quantiles, came[:, place], events[:, place]))
+    return found
+
+
+def _model(arrays: dict, prefix: str, read):
+    own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    return read(own) if own else None
+
+
+def _no_quantiles(shares: ShareForecast) -> np.ndarray:
+    return np.full((len(shares.expected), 3), np.nan)
+
+
+def _shares_of_tiers(models, at_cut, topics: Topics, horizon: float, prior_events: float) -> list[ShareForecast]:
+    """The deepest tier's forecast and, above it, its sums."""
+    if not at_cut:
+        return []
+    deepest = at_cut[-1]
+    found = [
+        forecaster.expected_shares(models[-1], deepest, horizon) if models[-1] else rule_shares(deepest, prior_events)
+    ]
+    for tier in range(len(at_cut) - 2, -1, -1):
+        below, above = at_cut[tier + 1], at_cut[tier]
+        sums = forecaster.parent_shares(found[0], topics.parents[tier + 1], below.populations, above)
+        found.insert(0, ShareForecast(above.users, above.topics, sums, found[0].rest))
+    return found
+
+
+def rule_shares(at_cut: ff.Features, prior_events: float) -> ShareForecast:
+    """The rule where nothing could be learned: today's decayed share (half life 28 days), smoothed by everybody's.
+
+    A user of n events leans on everybody's shares with weight prior_events / (n + prior_events).
+    """
+    events = np.expm1(at_cut.user_values[:, 0].astype(np.float64))
+    own = events / (events + prior_events)
+    middle = at_cut.shares[:, ff.HALF_LIVES.index(28.0)].astype(np.float64)
+    everybody = at_cut.populations[0][at_cut.topics]
+    weight = own[at_cut.users]
+    rest = np.zeros((len(events), len(at_cut.populations)))
+    rest[:, 0] = 1.0 - own
+    return ShareForecast(at_cut.users, at_cut.topics, weight * middle + (1.0 - weight) * everybody, rest)

@@ -1,0 +1,125 @@
+"""The model zoo as one set of parts: item tower, sequence encoder, dynamic model, head. torch, no Spark."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from interest_model.config import ModelSettings
+from interest_model.interest.dynamics import DYNAMICS, ENCODERS, Batch
+from interest_model.interest.heads import HEADS, RatingHead
+from interest_model.interest.item_tower import (
+    N_BUCKETS,
+    EventInput,
+    ItemFeatures,
+    ItemTower,
+    age_bucket,
+    zero_table,
+)
+
+
+class InterestModel(nn.Module):
+    """Item tower, sequence encoder, dynamic model and head, as the settings state them."""
+
+    def __init__(self, settings: ModelSettings, features: ItemFeatures, sizes: dict[str, int] | None = None):
+        super().__init__()
+        self.settings = settings
+        width = settings.embedding
+        self.tower = ItemTower(width, settings.id_dropout, features, sizes)
+        self.events = EventInput(settings)
+        self.score_age = zero_table(N_BUCKETS + 1, 1) if settings.item_age else None
+        self.encoder = ENCODERS[settings.encoder](settings)
+        self.dynamic = DYNAMICS[settings.dynamic](settings)
+        self.head = HEADS[settings.head](settings)
+        self.rating = RatingHead(settings) if settings.rating else None
+
+    def encode(self, batch: Batch) -> Tensor:
+        """u_E (b, l, d). With a bidirectional encoder only the last state of a row is free of later events."""
+        return self.encoder(self.events(self.tower, batch), batch)
+
+    def at(self, states: Tensor, batch: Batch, query_days: Tensor) -> Tensor:
+        """u_D: states u_E (b, l, d) moved to query_days, days since 1970-01-01 UTC.
+
+        query_days (b, l): every state to its own time, (b, l, d); (b,): the last state of each row, (b, d). A row
+        without events gives zeros. Raises ValueError for a query before an event that its state has seen.
+        """
+        if query_days.dim() == 2:
+            return self._moved(states, batch, query_days)
+        rows, last = torch.arange(len(states), device=states.device), (batch.mask.sum(1) - 1).clamp(min=0)
+        days = batch.days.clone()
+        days[rows, last] = query_days.to(days.dtype)
+        return self._moved(states, batch, days)[rows, last]
+
+    def _moved(self, states: Tensor, batch: Batch, query_days: Tensor) -> Tensor:
+        if bool(((query_days < batch.days) & batch.mask).any()):
+            raise ValueError("a query time lies before an event of its own history: cut the history there")
+        return self.dynamic(states, batch, query_days) * batch.mask[..., None]
+
+    def forward(self, batch: Batch) -> Tensor:
+        """u_D (p, d) at the batch's scored positions and query times.
+
+        Raises ValueError where a bidirectional model is asked for a state before the end of a row.
+        """
+        last = (batch.mask.sum(1) - 1).clamp(min=0)
+        rows, steps = batch.positions // batch.mask.shape[1], batch.positions % batch.mask.shape[1]
+        if self.settings.bidirectional and bool((steps != last[rows]).any()):
+            raise ValueError("a bidirectional model has seen what comes later: score each prefix at its end")
+        return self.at(self.encode(batch), batch, batch.query_days)[rows, steps]
+
+    def score(self, users: Tensor, candidates: Tensor | None = None, query_days: Tensor | None = None) -> Tensor:
+        """(p, c) scores of u_D (p, d) for candidates (c,) int64, None: the whole catalogue.
+
+        query_days (p,) is needed where item_age is set.
+        """
+        if candidates is None:
+            candidates = torch.arange(self.tower.n_items, device=users.device)
+        scores = self.head(users, self.tower(candidates))
+        if self.score_age is None:
+            return scores
+        ages = age_bucket(query_days[:, None], self.tower.first_days[candidates][None])
+        return scores + self.score_age(ages).squeeze(-1)
+
+    def score_pairs(self, users: Tensor, items: Tensor, query_days: Tensor | None = None) -> Tensor:
+        """(k,) scores of u_D (k, d) for items (k,), asked at query_days (k,)."""
+        scores = self.head.pairs(users, self.tower(items))
+        if self.score_age is None:
+            return scores
+        return scores + self.score_age(age_bucket(query_days, self.tower.first_days[items])).squeeze(-1)
+
+    def predicted_rating(self, users: Tensor, items: Tensor) -> Tensor:
+        """(k,) predicted values of items (k,) for u_D (k, d), in the log's units. Needs the setting `rating`."""
+        return self.rating(users, self.tower(items))
+
+
+def build(settings: ModelSettings, features: ItemFeatures, seed: int) -> InterestModel:
+    """A fresh model: same settings, features and seed, same weights. torch's own random state is left as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return InterestModel(settings, features)
+
+
+def save(model: InterestModel, folder: Path) -> None:
+    """model.safetensors (weights and catalogue) and model.json (settings) in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: one.contiguous() for name, one in model.state_dict().items()}, folder / "model.safetensors")
+    content = {"settings": dataclasses.asdict(model.settings), "sizes": model.tower.sizes}
+    (folder / "model.json").write_text(json.dumps(content, indent=2, sort_keys=True))
+
+
+def load(folder: Path) -> InterestModel:
+    """The model that `save` wrote, on the CPU, ready to score."""
+    content, weights = json.loads((folder / "model.json").read_text()), load_file(folder / "model.safetensors")
+    catalogue = {name.removeprefix("tower."): one.numpy() for name, one in weights.items()}
+    parts = {kind: _with_prefix(catalogue, f"{kind}_") for kind in ("vectors", "categories")}
+    n_items = len(catalogue["id_rows"])
+    features = ItemFeatures(n_items, **parts, **{name: catalogue[name] for name in ("first_days", "id_rows")})
+    model = InterestModel(ModelSettings(**content["settings"]), features, content["sizes"])
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def _with_prefix(tensors: dict, prefix: str) -> dict:
+    return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}

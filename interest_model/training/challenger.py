@@ -1,0 +1,166 @@
+"""One training of a night's day, step by step from its split to a decision: what jobs/train.py calls."""
+
+import datetime
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pyspark.sql import DataFrame
+
+from interest_model.encoding.model_files import encoder_version
+from interest_model.evaluation.splits import Split
+from interest_model.models import decisions, newest_issued, record
+from interest_model.recommend.consumption import Catalogue, catalogue, item_vectors
+from interest_model.runs import code_revision
+from interest_model.training import promotion, snapshot
+from interest_model.training.contest import contest
+from interest_model.training.distributed import train_in_processes
+from interest_model.training.fit import Progress
+from interest_model.training.packaged import Packaged
+from interest_model.training.promotion import NO_MODEL, Verdict
+from interest_model.training.ranking import best_popularity
+from interest_model.training.registry import CHALLENGER, CHAMPION, Registry, Training
+from interest_model.training.sequence_model import Past, Trained, train, validation_cases
+
+if TYPE_CHECKING:
+    from interest_model.job import Night
+
+
+class Work(NamedTuple):
+    """key: the same for the same day, tables and settings; folder: snapshot and checkpoints of this training; items:
+    catalogue before the cut; tables: name to Delta version; past: what the model may see."""
+
+    key: str
+    folder: Path
+    items: Catalogue
+    tables: dict[str, int]
+    past: Past
+
+
+def prepare(night: "Night", split: Split, embeddings: DataFrame) -> Work:
+    """The snapshot of what is known before the split's cut: written once, found again by a training that was killed.
+
+    embeddings: one row (item_id, embedding) per item, as known on the day.
+    """
+    tables = dict(night.storage.versions_read)
+    key = _key(night, tables)
+    folder = night.storage.local_folder("training") / f"{night.run_date}-{key[:12]}"
+    items = catalogue(split.known, split.at_day, night.settings.ranker.tuning_days)
+    files = folder / "snapshot"
+    if not snapshot.exists(files):
+        files.mkdir(parents=True, exist_ok=True)
+        vectors = item_vectors(embeddings, items.item_ids)
+        snapshot.write(files, split.known, items, vectors, (split.at_day, tables), night.settings.training)
+    held = snapshot.load(files)
+    past = Past(snapshot.read(held), held.features, held.at_day, night.source.repeats)
+    return Work(key, folder, items, tables, past)
+
+
+def decided_before(night: "Night", work: Work) -> bool:
+    """True where this very training has been judged: then only what a kill may have left undone is done."""
+    name, registry = night.settings.promotion.model, registry_of(night)
+    version, held = registry.find(name, work.key), decisions(night.storage)
+    rows = [row for row in held if row["model"] == name and row["version"] == version]
+    if not rows:
+        return False
+    registry.point(name, CHAMPION, promotion.champion_as_of(held, name, datetime.date.max))
+    shutil.rmtree(work.folder)
+    night.reporter.say(f"model {name} version {version} was {rows[0]['state']} before: {rows[0]['reason']}")
+    return True
+
+
+def fitted(night: "Night", work: Work) -> Trained:
+    """The model, on the CPU, from one process or several; goes on from the checkpoints of one that was killed."""
+    kind, settings = night.settings.model, night.settings.training
+    if settings.shards > 1:
+        found = train_in_processes(night.spark, work.folder, kind, settings, work.past.repeats)
+    else:
+        found = train(work.past, kind, settings, work.folder, _teller(night))
+        found.model.to("cpu")
+    night.step.counts |= {"epochs": found.epochs, "users validated": found.n_validated, "items": len(work.items[0])}
+    return found
+
+
+def registered(night: "Night", work: Work, trained: Trained) -> str:
+    """Its version in the registry, from now on the challenger."""
+    name, registry = night.settings.promotion.model, registry_of(night)
+    parameters = {"run_date": night.run_date, "epochs found": trained.epochs, "at_day": work.past.at_day}
+    for section in ("model", "training", "promotion"):
+        parameters |= {f"{section}.{key}": value for key, value in asdict(getattr(night.settings, section)).items()}
+    tags = {"run_date": str(night.run_date), "source": night.source.name, "code_revision": code_revision()}
+    courses = {"search": trained.search, "final": trained.final}
+    training = Training(work.key, parameters, work.tables, courses, tags)
+    version = registry.register(name, packaged(night, work, trained), training)
+    registry.point(name, CHALLENGER, version)
+    return version
+
+
+def packaged(night: "Night", work: Work, trained: Trained) -> Packaged:
+    facts = {"trained_until": work.past.at_day, "encoder": _encoder(night), "repeats": work.past.repeats}
+    return Packaged(trained.model, work.items.item_ids, facts)
+
+
+def judged(night: "Night", split: Split, work: Work, version: str) -> Verdict:
+    """The challenger against the champion, beside decayed popularity, on what came after the split's cut."""
+    settings, item_ids = night.settings, work.items.item_ids
+    name, registry = settings.promotion.model, registry_of(night)
+    half_lives = settings.ranker.popularity_half_lives_days
+    inner, at_day = validation_cases(work.past, settings.training), split.at_day
+    rankers = {"challenger": registry.load(name, version).model}
+    rankers["popularity"] = best_popularity(work.items.counts, inner, len(item_ids), at_day, half_lives)
+    rival, champion = NO_MODEL, champion_of(night)
+    if champion is not None:
+        held, rival = registry.load(name, champion), f"champion {champion}"
+        if held.facts["trained_until"] > at_day:
+            return Verdict("refused", f"{rival} has seen what it would be judged on: train on a later day", {})
+        rankers[rival] = held.with_catalogue(item_ids, work.past.features, _encoder(night))
+    figures = contest(split, item_ids, rankers, settings.ranker.seen_length, night.source.repeats, settings.evaluation)
+    return promotion.judge(figures, rival, settings.promotion)
+
+
+def decide(night: "Night", work: Work, version: str, verdict: Verdict) -> None:
+    """Records the verdict, then lets the alias follow; snapshot and checkpoints go."""
+    name, registry, champion = night.settings.promotion.model, registry_of(night), champion_of(night)
+    row = promotion.decision(name, version, verdict, champion, _first_night(night))
+    record(night.storage, row)
+    registry.note(name, version, {"decision": verdict.state, "reason": verdict.reason, **verdict.figures})
+    registry.point(name, CHAMPION, row["champion"])
+    shutil.rmtree(work.folder)
+    night.reporter.say(f"model {name} version {version} {verdict.state}: {verdict.reason}")
+
+
+def champion_of(night: "Night") -> str | None:
+    """The version in force on the first night that a decision of today may change."""
+    name = night.settings.promotion.model
+    return promotion.champion_as_of(decisions(night.storage), name, _first_night(night))
+
+
+def registry_of(night: "Night") -> Registry:
+    return Registry(night.settings.tracking, night.storage.local_folder("mlflow"))
+
+
+def _first_night(night: "Night") -> datetime.date:
+    return promotion.first_night(night.run_date, newest_issued(night.storage))
+
+
+def _encoder(night: "Night") -> str:
+    return encoder_version(night.settings.encoder)
+
+
+def _key(night: "Night", tables: dict[str, int]) -> str:
+    parts = [asdict(getattr(night.settings, name)) for name in ("model", "training", "encoder", "evaluation")]
+    content = [str(night.run_date), night.source.fingerprint(), tables, *parts]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _teller(night: "Night") -> Callable[[str, Progress], None]:
+    def tell(name: str, one: Progress) -> None:
+        score = "" if one.score is None else f", validation NDCG@10 {one.score:.4f}"
+        text = f"{name} epoch {one.epoch + 1}: loss {one.loss:.4f}{score}, {one.samples_per_second:,.0f} positions/s"
+        night.reporter.say(text)
+
+    return tell

@@ -1,0 +1,72 @@
+"""A challenger, the champion and a floor on the same users of a temporal split: the Spark face of promotion."""
+
+from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pyspark.sql import DataFrame
+
+from interest_model.config import Evaluation
+from interest_model.evaluation import bootstrap, judging
+from interest_model.evaluation.day import USERS_AT_ONCE, cases
+from interest_model.evaluation.splits import Split
+from interest_model.interest.model import InterestModel
+from interest_model.on_executors import Batches, gather_rows, map_batches, task_cpus
+from interest_model.recommend.consumption import user_histories
+from interest_model.training.batches import Sequences
+from interest_model.training.promotion import Figure
+from interest_model.training.ranking import CUTOFF, Cases, model_lists, ndcg, same_lists
+
+_DDL = "name string, total double, n_users bigint, sums array<double>, weights array<double>"
+Rankers = Mapping[str, InterestModel | np.ndarray]
+
+
+def contest(
+    split: Split, item_ids: np.ndarray, rankers: Rankers, length: int, repeats: bool, settings: Evaluation
+) -> dict[str, Figure]:
+    """NDCG@10 of each ranker over the users of the split with events before the cut and something to find after it.
+
+    rankers: name to a model, or to scores (n,) that are the same for everybody; both over the catalogue item_ids (n,).
+    length: latest events of a user that are read, and that are left out of lists where people do not come back.
+    """
+    named = SimpleNamespace(item_ids=item_ids, n_items=len(item_ids))
+    users = cases(split.truth, user_histories(split.known, item_ids, length), None, named)
+    rows = map_batches(users.where("items is not null"), _judge(users, rankers, split, repeats, settings), _DDL)
+    found = {name: _no_figure(settings) for name in rankers}
+    order = [(name, "ascending") for name in ("name", "n_users", "total")]  # sums in one order: the same bits
+    for row in rows.toArrow().sort_by(order).to_pylist():
+        more = Figure(row["total"], row["n_users"], np.array(row["sums"]), np.array(row["weights"]))
+        found[row["name"]] = found[row["name"]] + more
+    return found
+
+
+def _judge(users: DataFrame, rankers: Rankers, split: Split, repeats: bool, settings: Evaluation):
+    shared = users.sparkSession.sparkContext.broadcast(dict(rankers))
+    at_day = split.at_day
+
+    def judge(batches: Batches) -> Iterator[pa.RecordBatch]:
+        torch.set_num_threads(task_cpus())
+        for table in gather_rows(batches, USERS_AT_ONCE):
+            given = judging.from_batch(table)
+            those = Cases(Sequences(given.histories), given.truth_rows, given.truth_items, at_day, repeats)
+            yield pa.RecordBatch.from_pylist([_figure(*one, those, settings) for one in shared.value.items()])
+
+    return judge
+
+
+def _figure(name: str, ranker: InterestModel | np.ndarray, those: Cases, settings: Evaluation) -> dict:
+    is_model = isinstance(ranker, InterestModel)
+    lists = (model_lists if is_model else same_lists)(ranker, those, CUTOFF)
+    values, judged = ndcg(lists, those, ranker.tower.n_items if is_model else len(ranker))
+    ids = those.sequences.histories.user_ids[judged]
+    weights = bootstrap.weights(ids, settings.bootstrap_replicates, settings.seed)
+    sums = {"sums": (values @ weights).tolist(), "weights": weights.sum(axis=0).tolist()}
+    return {"name": name, "total": float(values.sum()), "n_users": len(judged)} | sums
+
+
+def _no_figure(settings: Evaluation) -> Figure:
+    nothing = np.zeros(settings.bootstrap_replicates)
+    return Figure(0.0, 0, nothing, nothing)
+

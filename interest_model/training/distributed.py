@@ -1,0 +1,59 @@
+"""A training in several processes by Spark's TorchDistributor: each reads its share of the snapshot's files."""
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+from pyspark.ml.torch.distributor import TorchDistributor
+from pyspark.sql import SparkSession
+from torch import distributed
+
+import interest_model
+from interest_model.config import FitSettings, ModelSettings
+from interest_model.interest import model as zoo
+from interest_model.training import processes, snapshot
+from interest_model.training.fit import Course
+from interest_model.training.sequence_model import Past, Trained, train
+
+_TOLD = "model"  # below the folder: what the first process hands over
+
+
+def train_in_processes(
+    spark: SparkSession, folder: Path, kind: ModelSettings, settings: FitSettings, repeats: bool
+) -> Trained:
+    """As sequence_model.train on folder/snapshot, in settings.shards processes: on this machine where Spark is local,
+    else in one task each. The folder must be one that all of them see; checkpoints lie there too.
+    """
+    local, gpu = spark.sparkContext.master.startswith("local"), torch.cuda.is_available()
+    before, package = os.environ.get("PYTHONPATH"), str(Path(interest_model.__file__).parent.parent)
+    os.environ["PYTHONPATH"] = package if before is None else f"{package}{os.pathsep}{before}"
+    try:
+        distributor = TorchDistributor(num_processes=settings.shards, local_mode=local, use_gpu=gpu)
+        told = distributor.run(_train_share, str(folder), kind, settings, repeats)
+    finally:
+        os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+    courses = [Course(*told[name]) for name in ("search", "final")]
+    return Trained(zoo.load(folder / _TOLD), *courses, told["epochs"], told["n_validated"])
+
+
+def _train_share(folder: str, kind: ModelSettings, settings: FitSettings, repeats: bool) -> dict:
+    """One process's part; what the first returns is what the caller gets."""
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        held = snapshot.load(Path(folder) / "snapshot")
+        own = snapshot.read(held, distributed.get_rank(), distributed.get_world_size())
+        past = Past(own, held.features, held.at_day, repeats)
+        found = train(past, kind, settings, Path(folder), _tell)
+        if processes.is_first():
+            zoo.save(found.model.to("cpu"), Path(folder) / _TOLD)
+        distributed.barrier()
+    finally:
+        distributed.destroy_process_group()
+    courses = {name: (getattr(found, name).losses, getattr(found, name).scores) for name in ("search", "final")}
+    return courses | {"epochs": found.epochs, "n_validated": found.n_validated}
+
+
+def _tell(name: str, one) -> None:
+    text = f"{name} epoch {one.epoch + 1}: loss {one.loss:.4f}, {one.samples_per_second:,.0f} positions/s"
+    print(text, file=sys.stderr)

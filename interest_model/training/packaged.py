@@ -1,0 +1,86 @@
+"""A trained model with all it takes to score people: what the registry keeps. torch, no Spark, no pickle."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from interest_model.interest import model as zoo
+from interest_model.interest.item_tower import ItemFeatures
+from interest_model.interest.model import InterestModel
+from interest_model.recommend.histories import Histories
+from interest_model.training.batches import Sequences
+from interest_model.training.ranking import Cases, scored_lists
+
+_FACTS = "facts.json"
+
+
+class Packaged(NamedTuple):
+    """item_ids (n,) str: of the model's catalogue; facts: trained_until (days since 1970-01-01 UTC, nothing later was
+    seen), encoder (version of the text vectors), repeats (people come back to items)."""
+
+    model: InterestModel
+    item_ids: np.ndarray
+    facts: dict
+
+    def with_catalogue(self, item_ids: np.ndarray, features: ItemFeatures, encoder: str) -> InterestModel:
+        """The model over another catalogue: known items keep their embedding, new ones score by their text.
+
+        Text vectors of another encoder (or none at all) mean nothing to it: then known items keep their old ones, new
+        ones have none.
+        """
+        old = {name: position for position, name in enumerate(self.item_ids.tolist())}
+        places = np.array([old.get(name, -1) for name in item_ids.tolist()], dtype=np.int64)
+        own = self.model.tower.features
+        rows = np.where(places >= 0, own.id_rows[np.maximum(places, 0)], -1)
+        vectors = features.vectors
+        if encoder != self.facts["encoder"] or _widths(vectors) != _widths(own.vectors):
+            vectors = {name: np.where(places[:, None] >= 0, one[places], 0.0) for name, one in own.vectors.items()}
+        self.model.tower.set_catalogue(features._replace(vectors=vectors, id_rows=rows))
+        return self.model
+
+    def recommend(self, frame: pd.DataFrame, length: int) -> pd.DataFrame:
+        """One row (items, scores) for each row (items, days, at_day): the best `length` items, best first.
+
+        items: lists of item ids, oldest first; days: when, days since 1970-01-01 UTC; at_day: when the list is made.
+        Items that the catalogue does not know are left out of the history; rows of one at_day are scored together.
+        """
+        position = {name: place for place, name in enumerate(self.item_ids.tolist())}
+        found: list = [None] * len(frame)
+        for at_day, rows in frame.groupby(np.asarray(frame["at_day"], dtype=np.float64)).indices.items():
+            cases = _cases(frame.iloc[rows], position, float(at_day), self.facts["repeats"])
+            lists, scores = scored_lists(self.model, cases, length)
+            for row, items, values in zip(rows, lists, scores, strict=True):
+                found[row] = self.item_ids[items[items >= 0]].tolist(), values[items >= 0].tolist()
+        return pd.DataFrame(found, columns=["items", "scores"], index=frame.index)
+
+
+def save(packaged: Packaged, folder: Path) -> None:
+    zoo.save(packaged.model, folder)
+    (folder / _FACTS).write_text(json.dumps(packaged.facts | {"item_ids": packaged.item_ids.tolist()}))
+
+
+def load(folder: Path) -> Packaged:
+    """What `save` wrote, on the CPU, ready to score."""
+    facts = json.loads((folder / _FACTS).read_text())
+    return Packaged(zoo.load(folder), np.array(facts.pop("item_ids"), dtype=object), facts)
+
+
+def _widths(vectors: dict[str, np.ndarray]) -> dict[str, int]:
+    return {name: one.shape[1] for name, one in vectors.items()}
+
+
+def _cases(frame: pd.DataFrame, position: dict[str, int], at_day: float, repeats: bool) -> Cases:
+    users = [
+        [(position[name], day) for name, day in zip(items, days, strict=True) if name in position]
+        for items, days in zip(frame["items"], frame["days"], strict=True)
+    ]
+    events = [event for one in users for event in one]
+    items = np.array([item for item, _ in events], dtype=np.int32)
+    days = np.array([day for _, day in events], dtype=np.float64)
+    indptr = np.cumsum([0, *map(len, users)])
+    histories = Histories(np.arange(len(users)).astype(str), indptr, items, days, np.ones(len(items), np.float32))
+    nobody = np.zeros(0, dtype=np.int64)
+    return Cases(Sequences(histories), nobody, nobody, at_day, repeats)

@@ -1,0 +1,119 @@
+"""Which version of a model the nights use: the gate, and the record of decisions it leaves. No Spark, no MLflow.
+
+A decision is a row of table promotions. Decisions are only added: what was in force on a night is read from them.
+"""
+
+import datetime
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from interest_model.config import Promotion
+from interest_model.errors import UsageError
+from interest_model.evaluation.bootstrap import paired_interval
+
+NO_MODEL = "no model"  # the rival of a name's first version: an empty list for everybody, NDCG 0
+
+
+class Figure(NamedTuple):
+    """NDCG@10 of one ranker over the judged users: sum of the values, users, and both per bootstrap replicate (r,)."""
+
+    total: float
+    n_users: int
+    sums: np.ndarray
+    weights: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        return self.total / max(self.n_users, 1)
+
+    def nothing(self) -> "Figure":
+        """The figure of empty lists for the same users."""
+        return self._replace(total=0.0, sums=np.zeros_like(self.sums))
+
+    def __add__(self, other: "Figure") -> "Figure":  # type: ignore[override]
+        return Figure(*(one + more for one, more in zip(self, other, strict=True)))
+
+
+class Verdict(NamedTuple):
+    """state: promoted or refused; figures: what was measured, by name."""
+
+    state: str
+    reason: str
+    figures: dict[str, float]
+
+
+def judge(figures: dict[str, Figure], rival: str, settings: Promotion) -> Verdict:
+    """Promoted where the challenger's lead over the rival is above min_lead with the whole of its paired interval.
+
+    figures: "challenger", the rival (unless NO_MODEL), and whatever else was measured on the same users.
+    """
+    challenger = figures["challenger"]
+    other = challenger.nothing() if rival == NO_MODEL else figures[rival]
+    low, high = paired_interval(challenger[2:], other[2:], settings.level)
+    lead = challenger.mean - other.mean
+    found = {f"ndcg@10 {name}": one.mean for name, one in figures.items()}
+    found |= {"lead": lead, "lead_low": low, "lead_high": high, "users": float(challenger.n_users)}
+    text = f"NDCG@10 {challenger.mean:.4f}, {rival} {other.mean:.4f}: lead {lead:+.4f} ({low:+.4f} to {high:+.4f})"
+    text += f" on {challenger.n_users} users"
+    if challenger.n_users < settings.min_users:
+        return Verdict("refused", f"{text}: fewer than {settings.min_users} users prove nothing", _known(found))
+    if not low > settings.min_lead:  # also where it is no number
+        return Verdict("refused", f"{text}: not above {settings.min_lead:+.4f} with the whole interval", _known(found))
+    return Verdict("promoted", text, _known(found))
+
+
+def _known(figures: dict[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in figures.items() if np.isfinite(value)}
+
+
+def decision(
+    model: str, version: str, verdict: Verdict, champion: str | None, from_run_date: datetime.date
+) -> dict:
+    """A row of promotions, without its time: the verdict on a version, while `champion` was in force."""
+    after = version if verdict.state == "promoted" else champion
+    return {
+        "model": model, "version": version, "state": verdict.state, "champion": after, "former": champion,
+        "from_run_date": from_run_date, "reason": verdict.reason, "figures": verdict.figures,
+    }  # fmt: skip
+
+
+def champion_as_of(decisions: Iterable[dict], model: str, run_date: datetime.date) -> str | None:
+    """The version that the night of run_date uses; None: no version was in force yet."""
+    rows = [row for row in _in_force(decisions, model) if row["from_run_date"] <= run_date]
+    return rows[-1]["champion"] if rows else None
+
+
+def first_night(run_date: datetime.date, newest_issued: datetime.date | None) -> datetime.date:
+    """The first night that a decision made on run_date's data may change: after run_date, and not issued yet."""
+    return max(run_date, newest_issued or run_date) + datetime.timedelta(days=1)
+
+
+def rolled_back(decisions: Iterable[dict], model: str, from_run_date: datetime.date) -> dict:
+    """The row that puts the champion's predecessor back in force, or none where it was the first.
+
+    It holds from from_run_date on, never before the champion itself did. UsageError where there is no champion.
+    """
+    held: list[str | None] = [None]
+    rows = _in_force(decisions, model)
+    for row in rows:
+        if row["state"] == "promoted":
+            held.append(row["version"])
+        else:
+            held.pop()
+    if held[-1] is None:
+        raise UsageError(f"model {model}: there is no champion to roll back", "interest-model models lists versions")
+    version, before = held[-1], held[-2]
+    start = max(from_run_date, rows[-1]["from_run_date"])
+    reason = f"version {version} taken out by hand; {f'version {before}' if before else 'no version'} in force again"
+    return {
+        "model": model, "version": version, "state": "rolled_back", "champion": before, "former": version,
+        "from_run_date": start, "reason": reason, "figures": {},
+    }  # fmt: skip
+
+
+def _in_force(decisions: Iterable[dict], model: str) -> list[dict]:
+    """Decisions that changed the champion, in the order in which they hold."""
+    rows = [row for row in decisions if row["model"] == model and row["state"] != "refused"]
+    return sorted(rows, key=lambda row: (row["from_run_date"], row["decided_ts"]))

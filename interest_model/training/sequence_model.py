@@ -1,0 +1,114 @@
+"""One sequence model from a snapshot's sequences: epochs found on an inner slice of the past, then fitted on all of it.
+
+torch and numpy, no Spark.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from interest_model.config import FitSettings, ModelSettings
+from interest_model.interest.item_tower import ItemFeatures
+from interest_model.interest.model import InterestModel, build
+from interest_model.training import processes
+from interest_model.training.batches import Sequences, TrainingBatches
+from interest_model.training.fit import Course, Progress, TrainingData, fit
+from interest_model.training.ranking import CUTOFF, Cases, before, cases_after, model_lists, ndcg
+
+
+class Trained(NamedTuple):
+    """model: fitted on everything; search: the course that found how many `epochs` it takes, empty where nobody could
+    be judged; final: the course of the fit on everything; n_validated: users judged after each epoch."""
+
+    model: InterestModel
+    search: Course
+    final: Course
+    epochs: int
+    n_validated: int
+
+
+class Past(NamedTuple):
+    """What is known before at_day (days since 1970-01-01 UTC): sequences, features of the catalogue, and whether people
+    come back to items."""
+
+    sequences: Sequences
+    features: ItemFeatures
+    at_day: float
+    repeats: bool
+
+
+def train(
+    past: Past,
+    kind: ModelSettings,
+    settings: FitSettings,
+    folder: Path | None = None,
+    report: Callable[[str, Progress], None] | None = None,
+) -> Trained:
+    """The model of this kind. Same past, settings and machine: same weights, killed and resumed on the way or not.
+
+    Fitted first on the settings' validation_quantile of the events, by time; the NDCG of lists made then, by what came
+    after, says how many epochs are enough. Then fitted anew on everything for so many: what is newest counts most.
+    folder: checkpoints of both fits. report: called with "search" or "final" and the progress.
+    """
+    kind = affordable(kind, past.features.n_items, settings)
+    cases = validation_cases(past, settings)
+    cut = cases.at_day
+    n_validated = int(processes.summed(torch.tensor(cases.sequences.histories.n_users)))
+    search, epochs = Course(), settings.epochs
+    if n_validated:
+        inner = Past(before(past.sequences, cut), known_at(past.features, cut), cut, past.repeats)
+        _, search = _fitted("search", inner, cases, kind, settings, (folder, report))
+        epochs = search.best_epoch + 1
+    final = dataclasses.replace(settings, epochs=epochs)
+    model, course = _fitted("final", past, None, kind, final, (folder, report))
+    return Trained(model, search, course, epochs, n_validated)
+
+
+def validation_cases(past: Past, settings: FitSettings) -> Cases:
+    """The inner slice: lists made at the settings' validation_quantile of the events, by what came after."""
+    days = past.sequences.histories.days
+    cut = processes.mean(float(np.quantile(days, settings.validation_quantile)), 1.0)  # all processes cut at one moment
+    return cases_after(past.sequences, cut, past.repeats, settings.validation_users, settings.seed)
+
+
+def affordable(kind: ModelSettings, n_items: int, settings: FitSettings) -> ModelSettings:
+    """The same kind, with sampled softmax where the catalogue is too large for a full one."""
+    if kind.loss == "softmax" and n_items > settings.softmax_items:
+        return dataclasses.replace(kind, loss="sampled")
+    return kind
+
+
+def known_at(features: ItemFeatures, day: float) -> ItemFeatures:
+    """The same catalogue, with no id embedding for items that came later: they are scored by the rest."""
+    return features._replace(id_rows=np.where(features.first_days < day, np.arange(features.n_items), -1))
+
+
+def mean_ndcg(model: InterestModel, cases: Cases) -> float:
+    """Mean NDCG at CUTOFF over the users with something to find, of all processes; 0.0 where there is none."""
+    values, _ = ndcg(model_lists(model, cases, CUTOFF), cases, model.tower.n_items)
+    return processes.mean(float(values.sum()), len(values))
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _fitted(name: str, past: Past, cases: Cases | None, kind, settings, options) -> tuple[InterestModel, Course]:
+    """One fit; options: folder of all checkpoints and report, each or None."""
+    folder, report = options
+    items, values = past.sequences.histories.items, past.sequences.values
+    known = np.zeros(0) if values is None else values[~np.isnan(values)]
+    counts = torch.from_numpy(np.bincount(items, minlength=past.features.n_items))
+    data = TrainingData(
+        TrainingBatches(past.sequences, kind, settings, past.at_day),
+        None if cases is None else lambda model: mean_ndcg(model, cases),
+        processes.summed(counts),
+        processes.mean(float(known.sum()), len(known)),
+    )
+    model = build(kind, past.features, settings.seed).to(device())
+    told = None if report is None or not processes.is_first() else lambda progress: report(name, progress)
+    return model, fit(model, settings, data, None if folder is None else folder / name, told)

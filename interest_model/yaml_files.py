@@ -1,0 +1,67 @@
+"""YAML files to frozen dataclasses; every mistake is a ConfigError that names file and key."""
+
+import dataclasses
+import types
+import typing
+from pathlib import Path
+
+import yaml
+
+from interest_model.errors import ConfigError
+
+
+def read_yaml(path: str | Path) -> dict:
+    """The mapping in a YAML file; ConfigError where it cannot be read or is no mapping."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}")
+    return content
+
+
+def build(cls: type, content: object, origin: typing.Callable[[str], str], key: str = ""):
+    """A frozen dataclass from nested mappings; every error names its file (`origin(key)`) and key."""
+    if not isinstance(content, dict):
+        raise ConfigError(f"{origin(key)}: key '{key}' must hold keys and values, found {content!r}")
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    hints = typing.get_type_hints(cls)
+    for name in content:
+        if name not in fields:
+            full = f"{key}.{name}" if key else str(name)
+            raise ConfigError(f"{origin(full)}: unknown key '{full}'", f"known keys here: {', '.join(sorted(fields))}")
+    values = {}
+    for name, field in fields.items():
+        full = f"{key}.{name}" if key else name
+        if name in content:
+            values[name] = _convert(hints[name], content[name], origin, full)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"{origin(full)}: missing key '{full}'")
+    try:
+        return cls(**values)
+    except ValueError as error:  # raised by a dataclass's own cross-field checks
+        raise ConfigError(f"{origin(key)}: {key or 'settings'}: {error}") from error
+
+
+def _convert(hint, value, origin, key):
+    if dataclasses.is_dataclass(hint):
+        return build(hint, value, origin, key)
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(next(one for one in arguments if one is not type(None)), value, origin, key)
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{origin(key)}: key '{key}' must be a list, found {value!r}")
+        return tuple(_convert(arguments[0], one, origin, f"{key}[{i}]") for i, one in enumerate(value))
+    if typing.get_origin(hint) is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{origin(key)}: key '{key}' must hold keys and values, found {value!r}")
+        return {str(name): _convert(arguments[1], one, origin, f"{key}.{name}") for name, one in value.items()}
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise ConfigError(f"{origin(key)}: key '{key}' must be {hint.__name__}, found {value!r}")
+    return value

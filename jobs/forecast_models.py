@@ -1,0 +1,31 @@
+"""forecast_models: models of interest shares and returns, fitted again on nights when the last ones are too old."""
+
+from pyspark.sql import functions as F
+
+from interest_model.interest.forecasts import fit_models, sampled_users
+from interest_model.interest.states import state_settings
+from interest_model.interest.topics import load_tonight, version_in_force
+from interest_model.job import Night, main
+from interest_model.recommend.consumption import end_of_day, recent, user_histories
+from interest_model.recommend.model_rows import to_rows
+
+
+def run(night: Night) -> None:
+    settings, interest, day = night.settings.forecast, night.settings.interest, night.run_date
+    before = version_in_force(night.read("forecast_models"), day, included=False)
+    made = before.select("run_date").head()
+    if made is not None and (day - made["run_date"]).days < settings.refit_days:
+        night.replace_days("forecast_models", before.where(F.lit(False)))
+        return
+    at_day = end_of_day(day, night.source.zone)
+    events = recent(night.known_events(), day, interest.lookback_days)
+    tonight = load_tonight(night.read("topics"), night.read("item_topics"), events, day, at_day)
+    histories = user_histories(events, tonight.item_ids, interest.history_length)
+    users = sampled_users(histories, settings.training_users, settings.seed)
+    arrays = fit_models(users, tonight.topics, at_day, settings, state_settings(interest))
+    night.step.counts |= {"users": users.n_users, "arrays": len(arrays)}
+    night.replace_days("forecast_models", night.spark.createDataFrame(to_rows(arrays, day, "forecast")))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main("forecast_models", run, __doc__))

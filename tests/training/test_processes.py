@@ -1,0 +1,84 @@
+"""Two processes on one model: the same weights in both, and those of one process on all users."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import distributed, multiprocessing
+
+from interest_model.recommend.histories import take
+from interest_model.training import processes
+from interest_model.training.batches import Sequences
+from interest_model.training.sequence_model import Past, train
+from tests.training.worlds import past, quick, small_model
+
+KIND = small_model(id_dropout=0.0)
+ONE_BATCH = quick(epochs=3, batch_size=1000, patience=0)
+
+
+def _in_two(rank: int, folder: str, work) -> None:
+    options = {"init_method": f"file://{folder}/meeting", "rank": rank, "world_size": 2}
+    distributed.init_process_group("gloo", **options)
+    torch.save(work(rank), f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def in_two(folder, work) -> list:
+    """What work(rank) gives in each of two processes."""
+    multiprocessing.spawn(_in_two, (str(folder), work), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+def trained(rank: int, settings=ONE_BATCH) -> dict:
+    """Users 0 to 19 for the first process, the other 40 for the second; rank None: all of them."""
+    whole = past()
+    users = {0: np.arange(20), 1: np.arange(20, 60), None: np.arange(60)}[rank]
+    own = Past(Sequences(take(whole.sequences.histories, users)), *whole[1:])
+    found = train(own, KIND, settings)
+    return {"weights": [one.detach() for one in found.model.parameters()], "scores": found.search.scores}
+
+
+def trained_in_small_batches(rank: int) -> dict:
+    return trained(rank, dataclasses.replace(ONE_BATCH, batch_size=16))  # 2 and 3 batches: unequally many
+
+
+def averaged(rank: int) -> dict:
+    weight = torch.nn.Parameter(torch.zeros(2))
+    weight.grad = torch.tensor([1.0, 2.0]) if rank == 0 else None
+    processes.average_gradients([weight], 3 if rank == 0 else 1)
+    steps = [item is None for item in processes.in_step(range(1 + 2 * rank))]
+    return {"grad": weight.grad, "steps": steps, "mean": processes.mean(float(rank), 2.0)}
+
+
+@pytest.mark.slow
+def test_gradients_are_averaged_by_weight_and_all_take_equally_many_steps(tmp_path):
+    first, second = in_two(tmp_path, averaged)
+    for one in (first, second):  # (3 x gradient + 1 x nothing) / 4
+        assert one["grad"].tolist() == [0.75, 1.5] and one["mean"] == 0.25
+    assert first["steps"] == [False, True, True] and second["steps"] == [False, False, False]
+
+
+@pytest.mark.slow
+def test_two_processes_fit_what_one_fits_on_all_users(tmp_path):
+    first, second = in_two(tmp_path, trained)
+    alone = trained(None)
+    assert first["scores"] == second["scores"] == pytest.approx(alone["scores"], abs=0.05)
+    for a, b, whole in zip(first["weights"], second["weights"], alone["weights"], strict=True):
+        assert torch.equal(a, b)
+        torch.testing.assert_close(a, whole, rtol=0, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_processes_with_unequally_many_batches_end_alike(tmp_path):
+    first, second = in_two(tmp_path, trained_in_small_batches)
+    assert all(torch.equal(a, b) for a, b in zip(first["weights"], second["weights"], strict=True))
+
+
+def test_alone_nothing_is_different():
+    assert processes.count() == 1 and processes.is_first()
+    assert (processes.mean(3.0, 2.0), processes.mean(1.0, 0.0)) == (1.5, 0.0)
+    assert list(processes.in_step("ab")) == ["a", "b"]
+    weight = torch.nn.Parameter(torch.zeros(1))
+    processes.average_gradients([weight], 5)
+    assert weight.grad is None

@@ -1,0 +1,113 @@
+"""Versions in a store of their own: what is kept of a training, equal scores, aliases that follow the decisions."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from interest_model.config import load_settings
+from interest_model.errors import DataError
+from interest_model.interest.item_tower import ItemFeatures
+from interest_model.training import packaged
+from interest_model.training.fit import Course
+from interest_model.training.packaged import Packaged
+from interest_model.training.registry import CHALLENGER, CHAMPION, Registry, Training
+from tests.training.worlds import FEATURES, ITEM_IDS, N_ITEMS, untrained
+
+COURSES = {"search": Course([2.0, 1.5], [0.1, 0.3]), "final": Course([2.1], [])}
+FRAME = pd.DataFrame(
+    {
+        "items": [["item01", "item02"], [], ["nobody knows this", "item05"]],
+        "days": [[1.0, 2.5], [], [1.0, 3.0]],
+        "at_day": [4.0, 4.0, 9.0],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Registry:
+    return Registry(load_settings().tracking, tmp_path_factory.mktemp("mlflow"))
+
+
+def training(key: str) -> Training:
+    return Training(key, {"model.encoder": "gru"}, {"events": 7}, COURSES, {"run_date": "2026-01-05"})
+
+
+@pytest.mark.slow
+def test_a_training_is_logged_whole(store):
+    version = store.register("logged", untrained(), training("k1"))
+    entry = store.client.get_model_version("logged", version)
+    run = store.client.get_run(entry.run_id)
+    assert run.data.params == {"model.encoder": "gru"} and run.info.status == "FINISHED"
+    curve = store.client.get_metric_history(entry.run_id, "search ndcg at 10")
+    assert [(one.step, one.value) for one in curve] == [(0, 0.1), (1, 0.3)]
+    (dataset,) = run.inputs.dataset_inputs
+    assert dataset.dataset.name == "events" and '"delta_table_version": 7' in dataset.dataset.source
+    files = {one.path for one in store.client.list_artifacts(entry.run_id)}
+    assert files == {"losses.png", "model"}
+    assert run.info.artifact_uri.startswith(store.artifacts.as_uri())
+    assert store.register("logged", untrained(), training("k1")) == version  # the same training, killed and run again
+    assert store.register("logged", untrained(), training("k2")) != version
+
+
+@pytest.mark.slow
+def test_saved_loaded_and_served_models_score_the_same_without_pickle(store, tmp_path):
+    import mlflow.pyfunc
+
+    version = store.register("scored", untrained(3), training("k"))
+    expected = untrained(3).recommend(FRAME, 5)
+    loaded = store.load("scored", version)
+    pd.testing.assert_frame_equal(loaded.recommend(FRAME, 5), expected)
+    entry = store.client.get_model_version("scored", version)
+    served = mlflow.pyfunc.load_model(entry.source)
+    pd.testing.assert_frame_equal(served.predict(FRAME, params={"length": 5}), expected)
+    assert len(served.predict(FRAME)["items"][0]) == 10
+    assert served.metadata.signature.inputs.input_names() == ["items", "days", "at_day"]
+    kept = [one for one in store.artifacts.rglob("*") if one.is_file()]
+    assert kept and not [one for one in kept if one.suffix in (".pkl", ".pickle", ".pt", ".bin")]
+    assert "interest-model==" in next(one for one in kept if one.name == "requirements.txt").read_text()
+
+
+@pytest.mark.slow
+def test_aliases_follow_and_rollback_restores_what_is_served(store):
+    first, second = (store.register("aliased", untrained(seed), training(f"k{seed}")) for seed in (1, 2))
+    store.point("aliased", CHALLENGER, second)
+    for champion in (first, second, first):
+        store.point("aliased", CHAMPION, champion)
+    store.note("aliased", second, {"decision": "rolled_back", "ndcg@10 x": 0.5})
+    newest, oldest = store.rows("aliased")
+    assert (newest["version"], newest["aliases"], newest["decision"]) == (second, "challenger", "rolled_back")
+    assert newest["ndcg at 10 x"] == "0.5000"
+    assert (oldest["version"], oldest["aliases"]) == (first, "champion")
+    served = store.load("aliased", store.client.get_model_version_by_alias("aliased", CHAMPION).version)
+    pd.testing.assert_frame_equal(served.recommend(FRAME, 3), untrained(1).recommend(FRAME, 3))
+    store.point("aliased", CHAMPION, None)
+    assert store.rows("aliased")[1]["aliases"] == ""
+    with pytest.raises(DataError, match="version 99"):
+        store.load("aliased", "99")
+
+
+def test_a_package_keeps_what_it_needs(tmp_path):
+    packaged.save(untrained(), tmp_path)
+    assert {one.name for one in tmp_path.iterdir()} == {"model.safetensors", "model.json", "facts.json"}
+    loaded = packaged.load(tmp_path)
+    assert loaded.facts == untrained().facts and loaded.item_ids.tolist() == ITEM_IDS.tolist()
+    pd.testing.assert_frame_equal(loaded.recommend(FRAME, 4), untrained().recommend(FRAME, 4))
+
+
+def test_without_repeats_seen_items_are_not_recommended():
+    model = untrained()
+    listed = Packaged(model.model, ITEM_IDS, model.facts | {"repeats": False}).recommend(FRAME, N_ITEMS)["items"]
+    assert [len(one) for one in listed] == [10, 12, 11] and "item05" not in listed[2]
+
+
+def test_another_catalogue_keeps_embeddings_of_known_items_and_new_ones_have_none():
+    names = np.array(["item03", "new", "item00"], dtype=object)
+    texts = np.ones((3, 6), np.float32)
+    features = ItemFeatures(3, {"text": texts}, first_days=np.zeros(3))
+    moved = untrained().with_catalogue(names, features, "e1")
+    assert moved.tower.id_rows.tolist() == [3, -1, 0] and np.array_equal(moved.tower.vectors_text.numpy(), texts)
+    other = untrained().with_catalogue(names, features, "another encoder")
+    expected = np.stack([FEATURES.vectors["text"][3], np.zeros(6), FEATURES.vectors["text"][0]])
+    assert np.array_equal(other.tower.vectors_text.numpy(), expected)
+    none = untrained().with_catalogue(names, features._replace(vectors={"text": np.zeros((3, 1), np.float32)}), "e1")
+    assert np.array_equal(none.tower.vectors_text.numpy(), expected)

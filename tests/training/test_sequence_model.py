@@ -1,0 +1,72 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from interest_model.config import conf_dir, load_settings
+from interest_model.training.ranking import cases_after
+from interest_model.training.sequence_model import Past, affordable, known_at, mean_ndcg, train
+from tests.training.worlds import FEATURES, cycle, past, quick, small_model
+
+
+def weights_of(model) -> list:
+    return [one.tolist() for one in model.parameters()]
+
+
+def test_a_world_is_learned_and_the_epochs_come_from_its_past():
+    found = train(past(), small_model(), quick())
+    assert found.n_validated == 60 and found.epochs == found.search.best_epoch + 1
+    assert len(found.final.losses) == found.epochs and found.final.scores == []
+    unseen = cases_after(cycle(seed=5), 11.0, True, 100, 0)
+    assert mean_ndcg(found.model, unseen) > 0.9
+
+
+def test_what_comes_after_the_inner_cut_does_not_choose_the_weights_of_the_search():
+    seen = []
+    train(past(), small_model(), quick(epochs=2), report=lambda name, progress: seen.append((name, progress.score)))
+    assert [name for name, _ in seen] == ["search"] * 2 + ["final"] * 2
+    assert all(score is not None for name, score in seen if name == "search")
+
+
+def test_killed_and_resumed_is_the_same_training(tmp_path):
+    whole = train(past(), small_model(), quick(epochs=4))
+
+    def kill(name, progress):
+        if (name, progress.epoch) == ("final", 1):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(past(), small_model(), quick(epochs=4), tmp_path, kill)
+    told = []
+    resumed = train(past(), small_model(), quick(epochs=4), tmp_path, lambda name, one: told.append((name, one.epoch)))
+    assert weights_of(resumed.model) == weights_of(whole.model)
+    assert resumed.search.scores == whole.search.scores
+    assert "search" not in dict(told)
+
+
+def test_a_past_that_nobody_can_be_judged_on_is_fitted_for_all_epochs():
+    once = Past(cycle(n_users=6, days=1), FEATURES, 12.0, True)  # one event each: nothing follows
+    found = train(once, small_model(), quick(epochs=2))
+    assert (found.n_validated, found.epochs, found.search.losses) == (0, 2, [])
+
+
+def test_a_large_catalogue_is_trained_with_samples():
+    kind, settings = small_model(), quick(softmax_items=5)
+    assert affordable(kind, 6, settings).loss == "sampled" and affordable(kind, 5, settings) == kind
+    scored = dataclasses.replace(kind, loss="bce")
+    assert affordable(scored, 6, settings) == scored
+
+
+def test_items_of_later_have_no_embedding_yet():
+    features = FEATURES._replace(first_days=np.arange(12.0))
+    assert known_at(features, 3.0).id_rows.tolist() == [0, 1, 2, *[-1] * 9]
+
+
+@pytest.mark.parametrize("name", ["shop", "news"])
+def test_the_worked_cases_train_and_score(name):
+    settings = load_settings([conf_dir() / "models" / f"{name}.yaml"], ["training.epochs=1"])
+    found = train(past(n_users=12), settings.model, settings.training)
+    assert found.model.settings.encoder == settings.model.encoder
+    cases = cases_after(cycle(seed=5), 11.0, True, 100, 0)
+    assert 0 <= mean_ndcg(found.model, cases) <= 1 and torch.isfinite(found.model.tower.ids.weight).all()
