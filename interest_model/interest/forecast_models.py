@@ -69,7 +69,8 @@ def fit(
         if windows is not None and (windows.events >= training.min_events).any():
             model = forecaster.to_arrays(train(windows, training))
             arrays |= {f"{tier + 1}/{name}": array for name, array in model.items()}
-    horizons = np.array(plan.horizons)
+    # a young log has seen what follows in a week, not yet in a month
+    horizons = np.array([one for one in plan.horizons if any(cut + one <= at_day for cut in cuts)])
     seen = [returning.return_windows(users, cut, horizons) for cut in cuts if cut + horizons[-1] <= at_day]
     if sum(len(one.events) for one in seen):
         model = returning.fit_returns(returning.merge_returns(seen), horizons, plan.return_ridge)
@@ -96,9 +97,7 @@ def forecast(
         for tier, membership in enumerate(topics.memberships)
     ]
     models = [_model(arrays, f"{tier + 1}/", forecaster.from_arrays) for tier in range(len(at_cut))]
-    returns = _model(arrays, "returns/", returning.from_arrays)
-    values = returning.return_values(users, at_day)
-    came, events = returning.returns(returns, values) if returns else np.full((2, users.n_users, len(horizons)), np.nan)
+    came, events = _returns(users, at_day, horizons, _model(arrays, "returns/", returning.from_arrays))
     found = []
     for place, horizon in enumerate(horizons):
         shares = _shares_of_tiers(models, at_cut, topics, horizon, states.prior_events)
@@ -108,6 +107,20 @@ def forecast(
         ]
         found.append(UserForecasts(shares, quantiles, came[:, place], events[:, place]))
     return found
+
+
+def _returns(users: Histories, at_day: float, horizons: tuple[float, ...], model) -> tuple[np.ndarray, np.ndarray]:
+    """(n, h) chance and (n, h) number; NaN for a horizon that the model does not know, and for users without events."""
+    chance, number = np.full((2, users.n_users, len(horizons)), np.nan)
+    if model is None:
+        return chance, number
+    found = returning.returns(model, returning.return_values(users, at_day))
+    acted = users.lengths > 0
+    for place, horizon in enumerate(horizons):
+        known = np.flatnonzero(model.horizons == horizon)
+        if len(known):
+            chance[acted, place], number[acted, place] = (one[acted, known[0]] for one in found)
+    return chance, number
 
 
 def _model(arrays: dict, prefix: str, read):

@@ -116,6 +116,7 @@ def test_returns_grow_with_the_horizon_and_are_null_without_a_model(spark, topic
     rows = return_rows(users(spark, 12).repartition(2), topics, AT_DAY, SETTINGS.forecast, fitted).collect()
     chance = {(row["user_id"], row["days_ahead"]): row["return_probability"] for row in rows}
     assert len(chance) == 36 and all(chance[f"u{u:02d}", 1] <= chance[f"u{u:02d}", 28] for u in range(11))
+    assert chance["u11", 7] is None  # no event: nothing to go by
     assert all(chance[f"u{u:02d}", 28] > 0.8 for u in range(11))  # sixty events in 120 days
     none = return_rows(users(spark, 3), topics, AT_DAY, SETTINGS.forecast, {}).collect()
     assert all(row["return_probability"] is None and row["expected_events"] is None for row in none)
@@ -128,3 +129,18 @@ def test_a_young_log_has_no_models(topics):
 
     assert fit_models(few, topics, AT_DAY, SETTINGS.forecast, StateSettings()) == {}
     assert forecast_models.forecast(few, topics, AT_DAY, (7.0,), {}, StateSettings())[0].shares[0].expected.size == 1
+
+
+def test_a_log_of_a_month_knows_weeks_but_not_months(topics):
+    from interest_model.interest.forecasts import fit_models
+    from interest_model.interest.states_of_users import StateSettings
+
+    days = [(AT_DAY - 30 + np.arange(30)).tolist()] * 20
+    items = [[user % 12] * 30 for user in range(20)]
+    names = [f"u{user:02d}" for user in range(20)]
+    month = pa.table({"user_id": names, "items": items, "days": days, "weights": [[1.0] * 30] * 20})
+    users = from_arrow(month)
+    arrays = fit_models(users, topics, AT_DAY, SETTINGS.forecast, StateSettings())
+    made = forecast_models.forecast(users, topics, AT_DAY, (1.0, 7.0, 28.0), arrays, StateSettings())
+    assert (made[1].came > 0.5).all() and np.isnan(made[2].came).all()
+    assert all(np.isfinite(one.shares[2].expected).all() for one in made)
