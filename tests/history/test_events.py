@@ -67,7 +67,7 @@ def test_an_event_by_hand(spark, tmp_path):
         "user_id": pseudonym(KEYS.user, "ann"), "item_id": "I1", "event_type": "buy",
         "event_ts": datetime(2026, 1, 2, 4, 30), "event_date": FIRST, "arrival_date": FIRST, "weight": 1.0,
         "consumption": True, "positive": True, "value": 4.0, "latitude": 10.0, "longitude": -20.0, "place_id": None,
-        "utc_offset_minutes": None, "session_key": None, "text": None,
+        "utc_offset_minutes": None, "session_key": None, "text": None, "file": "2026-01-01.csv", "line": 2,
     }  # fmt: skip
 
 
