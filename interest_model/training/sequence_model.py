@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from interest_model.config import FitSettings, ModelSettings
+from interest_model.errors import DataError
 from interest_model.interest.item_tower import ItemFeatures
 from interest_model.interest.model import InterestModel, build
 from interest_model.training import processes
@@ -52,7 +53,8 @@ def train(
 
     Fitted first on the settings' validation_quantile of the events, by time; the NDCG of lists made then, by what came
     after, says how many epochs are enough. Then fitted anew on everything for so many: what is newest counts most.
-    folder: checkpoints of both fits. report: called with "search" or "final" and the progress.
+    folder: checkpoints of both fits. report: called with "search" or "final" and the progress. DataError: no event has
+    anything to be learned after it.
     """
     kind = affordable(kind, past.features.n_items, settings)
     cases = validation_cases(past, settings)
@@ -103,8 +105,11 @@ def _fitted(name: str, past: Past, cases: Cases | None, kind, settings, options)
     items, values = past.sequences.histories.items, past.sequences.values
     known = np.zeros(0) if values is None else values[~np.isnan(values)]
     counts = torch.from_numpy(np.bincount(items, minlength=past.features.n_items))
+    batches = TrainingBatches(past.sequences, kind, settings, past.at_day)
+    if not int(processes.summed(torch.tensor(int(batches.has_target.sum())))):
+        raise DataError("nothing to learn: no event has its targets after it", "a longer log, or training.target=next")
     data = TrainingData(
-        TrainingBatches(past.sequences, kind, settings, past.at_day),
+        batches,
         None if cases is None else lambda model: mean_ndcg(model, cases),
         processes.summed(counts),
         processes.mean(float(known.sum()), len(known)),

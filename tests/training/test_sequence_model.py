@@ -5,8 +5,11 @@ import pytest
 import torch
 
 from interest_model.config import conf_dir, load_settings
+from interest_model.errors import DataError
+from interest_model.training.batches import Sequences
 from interest_model.training.ranking import cases_after
 from interest_model.training.sequence_model import Past, affordable, known_at, mean_ndcg, train
+from tests.recommend.worlds import histories
 from tests.training.worlds import FEATURES, cycle, past, quick, small_model
 
 
@@ -46,9 +49,17 @@ def test_killed_and_resumed_is_the_same_training(tmp_path):
 
 
 def test_a_past_that_nobody_can_be_judged_on_is_fitted_for_all_epochs():
-    once = Past(cycle(n_users=6, days=1), FEATURES, 12.0, True)  # one event each: nothing follows
-    found = train(once, small_model(), quick(epochs=2))
+    early = {f"u{user}": [(0, 1.0 + user), (1, 1.5 + user), (2, 1.7 + user)] for user in range(3)}
+    apart = Sequences(histories(early | {"late": [(0, 10.0), (1, 11.0)]}))  # nobody is on both sides of day 10
+    found = train(Past(apart, FEATURES, 12.0, True), small_model(), quick(epochs=2))
     assert (found.n_validated, found.epochs, found.search.losses) == (0, 2, [])
+
+
+def test_a_past_with_nothing_to_learn_is_an_error():
+    with pytest.raises(DataError, match="nothing to learn"):
+        train(Past(cycle(n_users=6, days=1), FEATURES, 12.0, True), small_model(), quick())
+    with pytest.raises(DataError, match="training.target=next"):
+        train(past(), small_model(), quick(target="window", horizon_days=28.0))
 
 
 def test_a_large_catalogue_is_trained_with_samples():
@@ -65,7 +76,7 @@ def test_items_of_later_have_no_embedding_yet():
 
 @pytest.mark.parametrize("name", ["shop", "news"])
 def test_the_worked_cases_train_and_score(name):
-    settings = load_settings([conf_dir() / "models" / f"{name}.yaml"], ["training.epochs=1"])
+    settings = load_settings([conf_dir() / "models" / f"{name}.yaml"], ["training.epochs=1", "training.horizon_days=2"])
     found = train(past(n_users=12), settings.model, settings.training)
     assert found.model.settings.encoder == settings.model.encoder
     cases = cases_after(cycle(seed=5), 11.0, True, 100, 0)

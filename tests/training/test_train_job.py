@@ -19,7 +19,8 @@ from tests.nights import options
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 NIGHT = date(2026, 1, 8)
-FEW_USERS = ["promotion.min_users=5", "training.epochs=4", "training.batch_size=16"]
+# eight days hold no whole window of seven
+FEW = ["promotion.min_users=5", "training.epochs=4", "training.batch_size=16", "training.target=next"]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def warehouse(first_night_warehouse, tmp_path_factory) -> Path:
 def train(spark, raw: Path, warehouse: Path, *settings: str, day: date = NIGHT) -> list[dict]:
     from jobs.train import run
 
-    night = open_night(options(raw, warehouse, day, set=[*FEW_USERS, *settings]), day, spark)
+    night = open_night(options(raw, warehouse, day, set=[*FEW, *settings]), day, spark)
     night.run_step("train", run)
     return sorted(decisions(Storage(spark, str(warehouse))), key=lambda row: row["decided_ts"])
 
