@@ -1,4 +1,4 @@
-"""MLflow: each night's settings, code, input versions, counts, timings and metrics. Models are registered in training/registry.py.
+"""MLflow: each night's settings, code, input versions, counts, timings and metrics (models: training/registry.py).
 
 Logging happens after the tables are committed, on a thread of its own: a store that is locked, slow or absent costs a
 warning, never the night.
