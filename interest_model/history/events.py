@@ -1,5 +1,6 @@
 """Raw lines -> accepted events, refused lines and counts that add up."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -49,6 +50,7 @@ REASONS = {
     "item_bad_type": "item file: price, latitude or longitude is not a finite number",
     "item_bad_place": "item file: latitude beyond 90 or longitude beyond 180 degrees, or one alone",
 }
+_OBSERVATION_SECONDS = 5.0  # it comes with the end of the query, or never
 _TEXTS = ("value", "latitude", "longitude", "utc_offset_minutes", "place_id", "session_key", "text")
 _LINE = "file string, line bigint, raw binary, broken string, refused string, arrival_date date"
 _EVENT = "user_id string, item_id string, event_type string, event_ts timestamp, own_id string, " + ", ".join(
@@ -63,11 +65,13 @@ class Lines:
     """Lines that a night may take, as mapped, and how many lines were read.
 
     frame: LINE_SCHEMA; texts as in the log, trimmed, "" as null; arrival_date null where it cannot be told.
-    read: lines in the files by a count of its own. parsed, other_days: filled by the first action on `frame`.
+    read: lines in the files by a count of its own. whole: as frame, with the lines of other nights, marked `other`.
+    observation: of whole, filled by the first action on `frame`; None: there are no files.
     """
 
     frame: DataFrame
     read: int
+    whole: DataFrame
     observation: Observation | None
     after: date | None
     run_date: date
@@ -102,20 +106,36 @@ def read_lines(spark: SparkSession, source: Source, raw_path: str, after: date |
             frames.append(map_lines(records, source, reading, f"inputs[{number}]"))
             read += records.read
     if not frames:
-        return Lines(spark.createDataFrame([], LINE_SCHEMA), 0, None, after, run_date)
+        nothing = spark.createDataFrame([], LINE_SCHEMA)
+        return Lines(nothing, 0, nothing, None, after, run_date)
     arrival = F.col("arrival_date")
     other = F.coalesce(arrival > F.lit(run_date), F.lit(False))
     if after is not None:
         other = other | F.coalesce(arrival <= F.lit(after), F.lit(False))
     observation = Observation()
-    frame = (
-        reduce(DataFrame.unionByName, frames)
-        .withColumn("other", other)
-        .observe(observation, F.count("*").alias("parsed"), F.count_if("other").alias("other_days"))
-        .where("not other")
-        .drop("other")
-    )
-    return Lines(frame, read, observation, after, run_date)
+    whole = reduce(DataFrame.unionByName, frames).withColumn("other", other)
+    observed = whole.observe(observation, *_seen())
+    return Lines(observed.where("not other").drop("other"), read, whole, observation, after, run_date)
+
+
+def _seen() -> tuple[Column, Column]:
+    return F.count("*").alias("parsed"), F.count_if("other").alias("other_days")
+
+
+def lines_seen(lines: Lines) -> dict[str, int]:
+    """Lines parsed, and those of other nights among them, once an action on lines.frame has ended.
+
+    Spark fills an observation from the plan that ran. Where it found out on the way that nothing was left, the
+    observing part of the plan may be gone, and asking would wait for ever: then the lines are counted once more.
+    """
+    if lines.observation is None:
+        return {"parsed": 0, "other_days": 0}
+    until = time.monotonic() + _OBSERVATION_SECONDS
+    while not lines.observation._jo.future().isCompleted():
+        if time.monotonic() > until:
+            return lines.whole.agg(*_seen()).head().asDict()
+        time.sleep(0.05)
+    return lines.observation.get
 
 
 def map_lines(records: Records, source: Source, reading: Input, key: str, with_items: bool = False) -> DataFrame:
@@ -321,7 +341,7 @@ def _mark_repeats(fine: DataFrame, known_events: DataFrame, day_limit: int) -> D
 
 
 def _counts(lines: Lines, by_rule: Mapping[str | None, int]) -> dict[str, int]:
-    seen = lines.observation.get if lines.observation else {"parsed": 0, "other_days": 0}
+    seen = lines_seen(lines)
     refused = {f"rejected {rule}": n for rule, n in sorted(by_rule.items(), key=str) if rule not in (None, "duplicate")}
     accepted, duplicates, rejected = by_rule.get(None, 0), by_rule.get("duplicate", 0), sum(refused.values())
     refused_before = seen["parsed"] - seen["other_days"] - accepted - duplicates - rejected

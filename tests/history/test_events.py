@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 
 from interest_model.config import Limits
 from interest_model.errors import ConfigError
-from interest_model.history.events import accept, read_lines
+from interest_model.history.events import accept, lines_seen, read_lines
 from interest_model.privacy import Keys, decrypt, pseudonym
 from interest_model.source import Input, load_source
 from interest_model.tables import EVENTS, EVENTS_REJECTED
@@ -180,6 +180,15 @@ def test_files_without_lines_are_nights_without_events(spark, tmp_path):
     assert night(spark, mapping(tmp_path), tmp_path, None, FIRST)[2]["read"] == 0
     (tmp_path / "2026-01-02.csv").write_text("", encoding="utf-8")
     assert night(spark, mapping(tmp_path), tmp_path, FIRST, SECOND)[2]["read"] == 0
+
+
+@pytest.mark.spark
+def test_lines_are_counted_where_spark_loses_its_observation(spark, tmp_path):
+    lines = HEADER + "".join(f"ann,i{n},buy,2026-01-0{1 + n % 2} 10:00:00,4,,\n" for n in range(7))
+    (tmp_path / "all.csv").write_text(lines, encoding="utf-8")
+    source = mapping(tmp_path, files="all.csv")
+    read = read_lines(spark, source, str(tmp_path), None, FIRST)  # no action on its frame: nothing is ever observed
+    assert lines_seen(read) == {"parsed": 7, "other_days": 3}
 
 
 @pytest.mark.spark
