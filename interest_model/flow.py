@@ -31,6 +31,11 @@ STEPS = (
         ("interest_forecasts", "user_returns"),
     ),
     Step(
+        "user_profiles",
+        ("events", "topics", "item_topics", "interest_forecasts", "user_returns"),
+        ("user_profiles",),
+    ),
+    Step(
         "evaluate_day",
         ("events", "items", "item_embeddings", "ranker_models", "daily_recommendations"),
         ("evaluation",),

@@ -348,6 +348,32 @@ USER_RETURNS = Table(
     checks={"probability_range": "return_probability is null or return_probability between 0 and 1"},
 )
 
+USER_PROFILES = Table(
+    name="user_profiles",
+    kind="issued",
+    grain="one active user and touched topic on a night: what an analyst or an editor reads of a person",
+    key=("run_date", "user_id", "topic_id"),
+    partition=("run_date",),
+    columns=(
+        _RUN_DATE,
+        _USER,
+        _column("tier", "int", "tier of the topic, from 1"),
+        _column("topic_id", "string", "see topics"),
+        _column("topic", "string", "labels from tier 1 down, joined by ' > '"),
+        _column("strength", "double", "as in interest_states, as of run_date for every active user"),
+        _column("share", "double", "as in interest_states"),
+        _column("trend_per_day", "double", "as in interest_states"),
+        _column("status", "string", "new | rising | stable | fading | gone | returning"),
+        _column("sudden", "boolean", "true where the share moved in one step, lately"),
+        _column("confidence", "double", "0 to 1: how far the share rests on the user's own events"),
+        _column("last_ts", "timestamp", "latest visit about the topic, UTC"),
+        _column("expected_shares", "map<int,double>", "days ahead to expected share, as in interest_forecasts"),
+        _column("return_probabilities", "map<int,double>", "days ahead to the chance of any event; empty: no model"),
+        _column("topic_version", "string", "version of the topic hierarchy"),
+        _MODEL_VERSION,
+    ),
+)
+
 RANKER_MODELS = Table(
     name="ranker_models",
     kind="issued",
@@ -468,7 +494,7 @@ PROMOTIONS = Table(
 
 ALL = (
     EVENTS, EVENTS_REJECTED, ITEMS, SESSIONS, WINDOWS, TEXT_EMBEDDINGS, ITEM_EMBEDDINGS, BEHAVIOUR_EMBEDDINGS,
-    TOPICS, ITEM_TOPICS, INTEREST_STATES, FORECAST_MODELS, INTEREST_FORECASTS, USER_RETURNS,
+    TOPICS, ITEM_TOPICS, INTEREST_STATES, FORECAST_MODELS, INTEREST_FORECASTS, USER_RETURNS, USER_PROFILES,
     RANKER_MODELS, DAILY_RECOMMENDATIONS, FALLBACK_RECOMMENDATIONS, EVALUATION, RUNS, PROMOTIONS,
 )  # fmt: skip
 BY_NAME = {table.name: table for table in ALL}

@@ -24,7 +24,7 @@ SPARK_FACES = {
     "encoding/behaviour_embeddings", "encoding/item_embeddings", "encoding/text_embeddings",
     "recommend/checks", "recommend/consumption", "recommend/daily", "recommend/fallback",
     "evaluation/day", "evaluation/report", "evaluation/splits", "evaluation/backtest", "evaluation/peers",
-    "interest/topics", "interest/states", "interest/forecasts",
+    "interest/topics", "interest/states", "interest/forecasts", "interest/profiles",
     "models", "training/snapshot", "training/contest", "training/challenger", "training/registry",
     "training/distributed",
 }  # fmt: skip

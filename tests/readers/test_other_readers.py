@@ -26,7 +26,7 @@ def read_elsewhere(night_warehouse) -> dict:
 
 
 @pytest.mark.spark
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", sorted(set(BY_NAME) - {"promotions"}))  # which a training writes, not a night
 def test_every_reader_finds_the_rows_that_spark_finds(name, spark, night_warehouse, read_elsewhere):
     storage = Storage(spark, str(night_warehouse))
     if not storage.exists(name):
