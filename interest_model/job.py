@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -30,7 +31,7 @@ from interest_model.storage import Storage
 
 # jobs that take or give back the claim themselves, for nights whose steps are processes of their own
 UNDER_A_CLAIM = ("claim", "finish")
-
+Made = TypeVar("Made")
 
 # the columns of events that judging and ranking read
 _RANKED = (
@@ -62,6 +63,7 @@ class Night:
     metrics: dict[str, float] = field(default_factory=dict, init=False)
     _covered: date | None | str = field(default="unknown", init=False)
     _known: DataFrame | None = field(default=None, init=False)
+    _made: dict[str, object] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         # processes of one owner and day are one run
@@ -120,6 +122,12 @@ class Night:
             known = events_known(self.read("events"), self.run_date)
             self._known = known.select(*_RANKED).persist()
         return self.counted("events", self._known)
+
+    def once(self, name: str, make: Callable[[], Made]) -> Made:
+        """What several steps of the night need, worked out by the first that asks for it."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]  # type: ignore[return-value]
 
     def replace_days(self, name: str, frame: DataFrame, days: Iterable[date] | None = None) -> int:
         """Writes the table's rows of the given days (default: the run_date) and notes how many."""

@@ -19,7 +19,8 @@ def run(night: Night) -> None:
         return
     at_day = end_of_day(day, night.source.zone)
     events = recent(night.known_events(), day, interest.lookback_days)
-    tonight = load_tonight(night.read("topics"), night.read("item_topics"), events, day, at_day)
+    tables = night.read("topics"), night.read("item_topics")
+    tonight = night.once("hierarchy", lambda: load_tonight(*tables, events, day, at_day))
     histories = user_histories(events, tonight.item_ids, interest.history_length)
     users = sampled_users(histories, settings.training_users, settings.seed)
     arrays = fit_models(users, tonight.topics, at_day, settings, state_settings(interest))

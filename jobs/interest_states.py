@@ -12,7 +12,8 @@ def run(night: Night) -> None:
     settings, day = night.settings.interest, night.run_date
     at_day = end_of_day(day, night.source.zone)
     events = recent(night.known_events(), day, settings.lookback_days)
-    tonight = load_tonight(night.read("topics"), night.read("item_topics"), events, day, at_day)
+    tables = night.read("topics"), night.read("item_topics")
+    tonight = night.once("hierarchy", lambda: load_tonight(*tables, events, day, at_day))
     acted = users_who_acted(events, night.after, day)
     histories = user_histories(events.join(acted, "user_id", "left_semi"), tonight.item_ids, settings.history_length)
     tiers = as_tiers(tonight.topics, at_day, settings.half_life_days)

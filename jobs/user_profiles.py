@@ -13,7 +13,8 @@ def run(night: Night) -> None:
     settings, day = night.settings.interest, night.run_date
     at_day = end_of_day(day, night.source.zone)
     events = recent(night.known_events(), day, settings.lookback_days)
-    tonight = load_tonight(night.read("topics"), night.read("item_topics"), events, day, at_day)
+    tables = night.read("topics"), night.read("item_topics")
+    tonight = night.once("hierarchy", lambda: load_tonight(*tables, events, day, at_day))
     tree, version = load_tree(version_in_force(night.read("topics"), day, included=True), SHOWN)
     active = active_users(events, day, night.settings.recommendations.active_days)
     own = events.join(active, "user_id", "left_semi")
