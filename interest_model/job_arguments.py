@@ -26,13 +26,29 @@ def add_night_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be read and written; write nothing")
 
 
-PROTOCOLS = ("temporal", "temporal-last", "loo-shuffled", "loo-file")  # see evaluation/splits.py
+PROTOCOLS = ("replay", "temporal", "temporal-last", "loo-shuffled", "loo-file")  # see evaluation/splits.py
+
+
+def positive(text: str) -> int:
+    """A whole number from one."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1")
+    return int(text)
 
 
 def add_backtest_arguments(parser: argparse.ArgumentParser) -> None:
     """Those of a night, and which offline protocol is judged."""
     add_night_arguments(parser)
     parser.add_argument("--protocol", choices=PROTOCOLS, required=True)
+    parser.add_argument("--nights", type=positive, default=7, help="of replay: the latest nights that have been judged")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the draws of loo-shuffled")
-    parser.add_argument("--peers", type=Path, help="folder for the split's files, which benchmarks/peers reads")
+    parser.add_argument("--peers", type=Path, help="folder for the splits' files, which benchmarks/peers reads")
     parser.add_argument("--judge", action="store_true", help="keep that folder's files; judge the lists in it too")
+    parser.add_argument("--markdown", type=Path, help="file for the figures as Markdown tables")
+
+
+def write_text(file: Path | None, text: str) -> None:
+    """The text into a file that an argument names, with the folders above it; nothing where it names none."""
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)

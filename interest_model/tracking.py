@@ -1,4 +1,5 @@
-"""MLflow: each night's settings, code, input versions, counts, timings and metrics (models: training/registry.py).
+"""MLflow: each night's settings, code, input versions, counts, timings and metrics, and the figures of each backtest
+(models: training/registry.py).
 
 Logging happens after the tables are committed, on a thread of its own: a store that is locked, slow or absent costs a
 warning, never the night.
@@ -38,10 +39,17 @@ class Tracker:
 
     def log_night(self, night: "Night", total: StepRecord, steps: Sequence[StepRecord]) -> None:
         """Queues one night; says now what went wrong with an earlier one."""
-        if self._thread is None:
-            return
+        if self._thread is not None:
+            self._put(_content(night, total, steps))
+
+    def log_backtest(self, night: "Night", facts: dict, metrics: dict[str, float], page: str) -> None:
+        """Queues one backtest as a run of its own: facts as parameters, metrics by name, the page as backtest.md."""
+        if self._thread is not None:
+            self._put(_backtest_content(night, facts, metrics, page))
+
+    def _put(self, content: dict) -> None:
         self._warn()
-        self._jobs.put(_content(night, total, steps))
+        self._jobs.put(content)
 
     def close(self) -> None:
         if self._thread is None:
@@ -85,6 +93,8 @@ class Tracker:
         parameters = [mlflow.entities.Param(name, str(value)[:500]) for name, value in content["parameters"].items()]
         for start in range(0, max(len(metrics), len(parameters)), 100):
             client.log_batch(run.info.run_id, metrics[start : start + 100], parameters[start : start + 100])
+        for file, text in content["texts"].items():
+            client.log_text(run.info.run_id, text, file)
         client.set_terminated(run.info.run_id)
 
 
@@ -106,6 +116,20 @@ def _content(night: "Night", total: StepRecord, steps: Sequence[StepRecord]) -> 
         "tags": tags,
         "parameters": parameters,
         "metrics": {_allowed(name): value for name, value in metrics.items()},
+        "texts": {},
+    }
+
+
+def _backtest_content(night: "Night", facts: dict, metrics: dict[str, float], page: str) -> dict:
+    parameters = {"settings_hash": settings_hash(night)} | facts
+    parameters |= {f"input.{name}": version for name, version in night.storage.versions_read.items()}
+    return {
+        "name": f"backtest {facts['protocol']} {night.run_date}",
+        "time": int(night.step.started.timestamp() * 1000),
+        "tags": {"code_revision": code_revision(), "run_id": night.run_id},
+        "parameters": parameters,
+        "metrics": {_allowed(name): value for name, value in metrics.items()},
+        "texts": {"backtest.md": page},
     }
 
 

@@ -10,9 +10,11 @@ on all that is known.
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import blend  # the file beside this one
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -223,11 +225,28 @@ PEERS = {
     "implicit_als": (implicit_als, [(f, r, a) for f in (32, 64, 128) for r in (0.01, 0.1) for a in (1.0, 10.0)]),
     "sasrec": (sasrec, [(64, 0.2), (128, 0.2)]),
 }
+BLENDED = {name: PEERS[name] for name in ("popularity_decay", "ease_peer")} | {
+    "transitions": (blend.transitions, [(whole, own) for whole in (7.0, 56.0) for own in (0.1, 1.0, 7.0, 28.0)])
+}
+BLEND = "blend_peer"  # all of BLENDED together; where lists may hold seen items, the user's own ones as well
+
+
+def choose(name: str, inner: Log, users: np.ndarray, variant: str, wanted: sp.csr_matrix):
+    """(fit, chosen setting, its NDCG@10) of a peer on the inner slice; zero where there is nothing to choose."""
+    if name == BLEND:
+        members = BLENDED | ({"own": PEERS["own_most_recent"]} if variant == "repeat" else {})
+        seen = inner.matrix() if variant == "novel" else None
+        best, figure = blend.search(inner, members, users, seen, lambda lists: ndcg(lists, wanted))
+        return partial(blend.fit, [fit for fit, _ in members.values()]), best, figure
+    fit, grid = PEERS[name]
+    if len(grid) == 1:
+        return fit, grid[0], 0.0
+    figures = [ndcg(in_chunks(fit(inner, one), inner, users, variant, 10), wanted) for one in grid]
+    return fit, grid[int(np.argmax(figures))], max(figures)
 
 
 def run_peer(name: str, log: Log, queried: np.ndarray, facts: dict):
     """Yields (variant, chosen setting, validation NDCG@10, lists)."""
-    fit, grid = PEERS[name]
     inner, users, truth = inner_split(log)
     for variant in facts["variants"]:
         if name.startswith("own") and variant == "novel":
@@ -235,21 +254,18 @@ def run_peer(name: str, log: Log, queried: np.ndarray, facts: dict):
         wanted = truth[users] if variant == "repeat" else (truth[users] - truth[users].multiply(inner.matrix()[users]))
         wanted = wanted.tocsr()
         wanted.eliminate_zeros()
-        figures = [0.0]
-        if len(grid) > 1:
-            figures = [ndcg(in_chunks(fit(inner, one), inner, users, variant, 10), wanted) for one in grid]
-        best = grid[int(np.argmax(figures))]
-        yield variant, best, max(figures), in_chunks(fit(log, best), log, queried, variant, facts["length"])
+        fit, best, figure = choose(name, inner, users, variant, wanted)
+        yield variant, best, figure, in_chunks(fit(log, best), log, queried, variant, facts["length"])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("names", nargs="*", default=list(PEERS))
+    parser.add_argument("names", nargs="*", default=[*PEERS, BLEND])
     options = parser.parse_args()
     log, names, queried, facts = read_log(options.folder)
     (options.folder / "lists").mkdir(exist_ok=True)
-    for name in options.names or list(PEERS):
+    for name in options.names:
         start = time.monotonic()
         for variant, best, figure, lists in run_peer(name, log, queried, facts):
             listed = [row[row >= 0].tolist() for row in lists]

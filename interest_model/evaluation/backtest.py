@@ -1,44 +1,98 @@
 """The night's ranker under an offline protocol: refitted on what a split lets it know, beside floors and peers."""
 
+import datetime
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from functools import reduce
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from interest_model.config import Settings
+from interest_model.config import Evaluation, Settings
 from interest_model.evaluation.day import cases, judged, metric_rows
 from interest_model.evaluation.peers import judged_lists, write_split
-from interest_model.evaluation.splits import Split
+from interest_model.evaluation.splits import REFIT, Split, is_drawn, night_splits, nights_before, split
+from interest_model.recommend.blend import Model
 from interest_model.recommend.consumption import catalogue, item_vectors, user_histories
 from interest_model.recommend.daily import fit_ranker
+from interest_model.runs import code_revision
+
+if TYPE_CHECKING:
+    from interest_model.job import Night
+
+_STAMP = ("protocol", "seed", "horizon_days", "list_date")
+
+
+def cuts(
+    consumption: DataFrame, given: Namespace, run_date: datetime.date, zone: str, settings: Evaluation
+) -> Iterator[tuple[str, list[Split]]]:
+    """For each draw, or each night of a replay: which rows of table evaluation are its own, and its splits.
+
+    consumption: see consumption.consumed, arrived by run_date. given: see job_arguments.add_backtest_arguments.
+    """
+    if given.protocol == "replay":
+        for night in nights_before(run_date, given.nights, settings.horizons_days):
+            splits = night_splits(consumption, night, run_date, settings.horizons_days, zone)
+            yield f"protocol = '{REFIT}' and list_date = DATE'{night}'", splits
+        return
+    for seed in given.seeds if is_drawn(given.protocol) else [0]:
+        where = f"run_date = DATE'{run_date}' and protocol = '{given.protocol}' and seed = {seed}"
+        yield where, [split(consumption, given.protocol, settings.temporal_quantile, seed)]
+
+
+def facts(given: Namespace, night: "Night") -> dict[str, object]:
+    """What says which backtest this is, by name."""
+    found = {"protocol": given.protocol, "source": night.source.name, "run_date": night.run_date}
+    if given.protocol == "replay":
+        found["nights"] = given.nights
+    if is_drawn(given.protocol):
+        found["seed"] = " ".join(map(str, given.seeds))
+    if given.protocol.startswith("temporal"):
+        found["quantile"] = night.settings.evaluation.temporal_quantile
+    return found | {"revision": code_revision()}
 
 
 def backtest(
-    split: Split, embeddings: DataFrame, settings: Settings, repeats: bool, peers: Path | None, fresh: bool
+    splits: Sequence[Split],
+    embeddings: DataFrame,
+    settings: Settings,
+    repeats: bool,
+    peers: Path | None,
+    fresh: bool,
 ) -> DataFrame:
-    """Rows as table evaluation without run_date and source: every model on the split.
+    """Rows as table evaluation without run_date and source: every model on the splits.
 
-    Models are fitted on split.known alone and asked at split.at_day. The blend's weights are learned on the nights
-    before the cut, then its members are refitted up to it. embeddings: one row (item_id, embedding) per item; a text
-    says what an item is, not who took it, so it may be of today. peers: folder below which the split's files lie, in
-    <protocol>-<seed> (written where `fresh`), and the lists of other libraries' models (see evaluation.peers).
+    splits: of one moment, that is with the same known events and at_day; one per horizon, shortest first. Models are
+    fitted once, on known alone, and asked at at_day. The blend's weights are learned on the nights before the cut, then
+    its members are refitted up to it. embeddings: one row (item_id, embedding) per item: of a night what it
+    knew; else it may be of today, for a text says what an item is, not who took it. peers: folder below which the
+    splits' files lie, in Split.folder (written where `fresh`), and the lists of other libraries' models (see
+    evaluation.peers), made once for the users of the longest horizon and judged on each.
     """
-    ranker = settings.ranker
-    items = catalogue(split.known, split.at_day, ranker.tuning_days)
-    histories = user_histories(split.known, items.item_ids, ranker.seen_length).persist()
+    ranker, known, at_day = settings.ranker, splits[0].known, splits[0].at_day
+    items = catalogue(known, at_day, ranker.tuning_days)
+    histories = user_histories(known, items.item_ids, ranker.seen_length).persist()
     vectors = item_vectors(embeddings, items.item_ids)
-    model = fit_ranker(histories, items, vectors, split.at_day, ranker, repeats)
-    users = cases(split.truth, histories, None, model)
-    folder = None if peers is None else peers / f"{split.protocol}-{split.seed}"
+    model = fit_ranker(histories, items, vectors, at_day, ranker, repeats)
+    folder = None if peers is None else peers / splits[0].folder
     if folder is not None and fresh:
         length, variants = max(settings.evaluation.cutoffs), ["novel", "repeat"] if repeats else ["novel"]
-        facts = {"n_items": model.n_items, "at_day": split.at_day, "length": length, "variants": variants}
-        write_split(folder, histories, users, facts)
-    sums = judged(users, model, split.at_day, settings.evaluation, repeats, issued=False)
-    if folder is not None:
-        for found in judged_lists(folder, users, model, split.at_day, settings.evaluation).values():
-            sums.merge(found)
+        facts = {"n_items": model.n_items, "at_day": at_day, "length": length, "variants": variants}
+        write_split(folder, histories, cases(splits[-1].truth, histories, None, model), facts)
+    frames = [_rows(one, histories, model, settings, repeats, folder) for one in splits]
     histories.unpersist()
+    return reduce(DataFrame.unionByName, frames)
+
+
+def _rows(
+    one: Split, histories: DataFrame, model: Model, settings: Settings, repeats: bool, folder: Path | None
+) -> DataFrame:
+    users = cases(one.truth, histories, None, model)
+    sums = judged(users, model, one.at_day, settings.evaluation, repeats, issued=False)
+    if folder is not None:
+        for found in judged_lists(folder, users, model, one.at_day, settings.evaluation).values():
+            sums.merge(found)
     rows = histories.sparkSession.createDataFrame(metric_rows(sums))
-    stamp = ("protocol", "seed", "horizon_days", "list_date")
-    return rows.withColumns({name: F.lit(getattr(split, name)) for name in stamp})
+    return rows.withColumns({name: F.lit(getattr(one, name)) for name in _STAMP})

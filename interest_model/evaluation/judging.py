@@ -20,7 +20,7 @@ from interest_model.recommend.histories import Histories, from_arrow, take
 RANKER = "ranker"
 FLOORS = ("popular_7_days", "popularity")  # popularity, the decayed one, is a member of the blend as well
 MODELS = (RANKER, *MEMBERS, "popular_7_days")
-BOOTSTRAPPED = ("ndcg", "recall", "hit_rate")
+BOOTSTRAPPED = ("ndcg", "ndcg_debiased", "recall", "hit_rate")
 _CHUNK_USERS = 512
 SUMS_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("variant", "model", "metric")]
@@ -266,22 +266,51 @@ def _same_for_all(scores: np.ndarray, histories: Histories, length: int) -> sp.c
 
 def _add(sums: Sums, kind: tuple[str, str], items: np.ndarray, users: Judged) -> None:
     """Adds every metric of one model's lists (u, length) to the sums, by segment; kind: variant and model's name."""
-    width, n, settings = _width(users.model), len(items), users.settings
-    boot = bootstrap.weights(users.user_ids, settings.bootstrap_replicates, settings.seed)
-    groups = [(name, mask, users.keys) for name, mask in users.segments.items()]
+    boot = bootstrap.weights(users.user_ids, users.settings.bootstrap_replicates, users.settings.seed)
+    found = _hits(items, users.keys, users.model)
+    for segment, mask in users.segments.items():
+        judged = np.flatnonzero(mask & (found.n_truth > 0))
+        _add_accuracy(sums, (*kind, segment), found, judged, boot, users.settings.cutoffs)
+        for k in users.settings.cutoffs:
+            _describe(sums, (*kind, k, segment), items[judged, :k], users.model)
     if "all" in users.segments:
-        new = _is_new(users.keys % width, users.model, users.at_day, settings)
-        groups.append(("new_items", np.ones(n, dtype=bool), users.keys[new]))
-    for segment, mask, wanted in groups:
-        n_truth = np.bincount(wanted // width, minlength=n)
-        hits = np.isin(np.arange(n)[:, None] * width + items, wanted) & (items >= 0)
-        judged = np.flatnonzero(mask & (n_truth > 0))
-        for k in settings.cutoffs:
-            for metric in metrics.ACCURACY:
-                values = metrics.accuracy(metric, hits[judged], n_truth[judged], k)
-                _put(sums, (*kind, metric, k, segment), values, boot[judged] if metric in BOOTSTRAPPED else None)
-            if segment != "new_items":
-                _describe(sums, (*kind, k, segment), items[judged, :k], users.model)
+        new = _is_new(users.keys % _width(users.model), users.model, users.at_day, users.settings)
+        found = _hits(items, users.keys[new], users.model)
+        judged = np.flatnonzero(found.n_truth > 0)
+        _add_accuracy(sums, (*kind, "new_items"), found, judged, boot, users.settings.cutoffs)
+
+
+class _Hits(NamedTuple):
+    """Lists against what is to be found: hits (u, length) bool and n_truth (u,), see metrics; hit_weights (u, length)
+    and truth_weights (u, t), see metrics.ndcg_debiased."""
+
+    hits: np.ndarray
+    n_truth: np.ndarray
+    hit_weights: np.ndarray
+    truth_weights: np.ndarray
+
+
+def _hits(items: np.ndarray, wanted: np.ndarray, model: Model) -> _Hits:
+    """wanted: ascending row * width + item of what is to be found."""
+    width, n = _width(model), len(items)
+    rows, n_truth = wanted // width, np.bincount(wanted // width, minlength=n)
+    hits = np.isin(np.arange(n)[:, None] * width + items, wanted) & (items >= 0)
+    weights = metrics.inverse_propensity(wanted % width, model.item_users)
+    truth_weights = np.zeros((n, n_truth.max(initial=1)))
+    truth_weights[rows, np.arange(len(rows)) - (np.cumsum(n_truth) - n_truth)[rows]] = -weights
+    truth_weights = -np.sort(truth_weights, axis=1)
+    return _Hits(hits, n_truth, np.where(hits, metrics.inverse_propensity(items, model.item_users), 0.0), truth_weights)
+
+
+def _add_accuracy(sums: Sums, key: tuple, found: _Hits, judged: np.ndarray, boot: np.ndarray, cutoffs) -> None:
+    """Adds what compares lists with truth, over the rows `judged`; key: variant, model's name and segment."""
+    *kind, segment = key
+    hits, n_truth, hit_weights, truth_weights = (part[judged] for part in found)
+    for k in cutoffs:
+        values = {metric: metrics.accuracy(metric, hits, n_truth, k) for metric in metrics.ACCURACY}
+        values["ndcg_debiased"] = metrics.ndcg_debiased(hit_weights, truth_weights, k)
+        for metric, one in values.items():
+            _put(sums, (*kind, metric, k, segment), one, boot[judged] if metric in BOOTSTRAPPED else None)
 
 
 def _describe(sums: Sums, key: tuple, items: np.ndarray, model: Model) -> None:

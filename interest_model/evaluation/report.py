@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
+from typing import NamedTuple
 
 import numpy as np
 from pyspark.sql import DataFrame
@@ -9,8 +10,11 @@ from pyspark.sql import functions as F
 
 from interest_model.evaluation import bootstrap
 from interest_model.evaluation.judging import RANKER
+from interest_model.evaluation.markdown import page
 
 _SHOWN = ("ndcg", "recall", "hit_rate")
+_POOLED = (*_SHOWN, "ndcg_debiased")
+_SPREAD = ("ndcg", "ndcg_debiased", "recall", "hit_rate", "mrr", "coverage", "novelty", "intra_list_distance")
 _KEY = ["variant", "horizon_days", "segment", "model"]
 
 
@@ -31,45 +35,119 @@ def day_metrics(evaluation: DataFrame, run_date: date) -> dict[str, float]:
 
 
 def pooled_rows(evaluation: DataFrame, segment: str = "all", k: int = 10) -> list[dict]:
-    """One row per variant, horizon and model over all given nights of one protocol: figures with 95 % intervals over
-    users.
+    """`pooled` as people read it."""
+    return shown(pooled(evaluation, segment, k))
 
-    Beside them the paired interval of the ranker's lead: above zero, the ranker is better by more than chance. Nights
-    merge by adding sums and replicate sums (see evaluation.bootstrap).
+
+def pooled(evaluation: DataFrame, segment: str = "all", k: int = 10) -> list[dict]:
+    """One row per variant, horizon and model over all given nights (or draws) of one protocol, best NDCG first.
+
+    Each figure is the mean over users and nights, with the ends of its 95 % interval over users as <figure>_low and
+    <figure>_high. lead_low, lead_high: the paired interval of the ranker's lead in NDCG over the row's model; above
+    zero, the ranker is better by more than chance. Nights merge by adding sums and replicate sums (see
+    evaluation.bootstrap); a figure that some night lacks is left out.
     """
-    held: dict[tuple, list] = {}
-    for row in _figures(evaluation, segment, k).collect():
-        key = (row["variant"], row["horizon_days"], row["model"])
+    held: dict[tuple, dict[str, list]] = {}
+    for row in _figures(evaluation, segment, k, _POOLED).collect():
+        figures = held.setdefault((row["variant"], row["horizon_days"], row["model"]), {})
+        one = figures.setdefault(row["metric"], [0.0, 0, 0.0, 0.0, 0])
         total = (row["value"] or 0.0) * row["n_users"]
-        sums, weights = np.array(row["boot_sums"]), np.array(row["boot_weights"])
-        one = held.setdefault(key, {}).setdefault(row["metric"], [0.0, 0, 0.0, 0.0, 0])
-        held[key][row["metric"]] = [
-            one[0] + total,
-            one[1] + row["n_users"],
-            one[2] + sums,
-            one[3] + weights,
-            one[4] + 1,
-        ]
+        more = (total, row["n_users"], np.array(row["boot_sums"]), np.array(row["boot_weights"]), 1)
+        figures[row["metric"]] = [before + added for before, added in zip(one, more, strict=True)]
     rows = [_pooled(key, figures, held.get((key[0], key[1], RANKER))) for key, figures in held.items()]
     return sorted(rows, key=lambda row: (row["variant"], row["horizon_days"], -row["ndcg"], row["model"]))
 
 
-def _figures(evaluation: DataFrame, segment: str, k: int) -> DataFrame:
-    return evaluation.where(F.col("metric").isin(*_SHOWN) & (F.col("k") == k) & (F.col("segment") == segment))
+def _figures(evaluation: DataFrame, segment: str, k: int, metrics: Sequence[str] = _SHOWN) -> DataFrame:
+    return evaluation.where(F.col("metric").isin(*metrics) & (F.col("k") == k) & (F.col("segment") == segment))
 
 
 def _pooled(key: tuple, figures: dict, ranker: dict | None) -> dict:
     variant, horizon, model = key
     row = {"variant": variant, "horizon_days": horizon, "model": model, "nights": figures["ndcg"][4]}
     row["user_nights"] = figures["ndcg"][1]
-    for metric in _SHOWN:
+    for metric in _POOLED:
+        if metric not in figures or figures[metric][4] < row["nights"]:
+            continue
         total, n_users, sums, weights, _ = figures[metric]
-        low, high = bootstrap.interval(sums, weights)
-        row |= {metric: round(total / max(n_users, 1), 4), f"{metric}_95": f"{low:.4f} to {high:.4f}"}
+        row[metric] = total / max(n_users, 1)
+        row[f"{metric}_low"], row[f"{metric}_high"] = bootstrap.interval(sums, weights)
     if ranker is not None and model != RANKER:
-        low, high = bootstrap.paired_interval(ranker["ndcg"][2:4], figures["ndcg"][2:4])
-        row["ranker_leads_by"] = f"{low:+.4f} to {high:+.4f}"
+        row["lead_low"], row["lead_high"] = bootstrap.paired_interval(ranker["ndcg"][2:4], figures["ndcg"][2:4])
     return row
+
+
+def shown(rows: Sequence[dict]) -> list[dict]:
+    """Rows of `pooled` rounded, with intervals as text."""
+    found = []
+    for row in rows:
+        one = {name: row[name] for name in (*_KEY[:2], "model", "nights", "user_nights")}
+        for metric in (metric for metric in _POOLED if metric in row):
+            interval = f"{row[f'{metric}_low']:.4f} to {row[f'{metric}_high']:.4f}"
+            one |= {metric: round(row[metric], 4), f"{metric}_95": interval}
+        if "lead_low" in row:
+            one["ranker_leads_by"] = f"{row['lead_low']:+.4f} to {row['lead_high']:+.4f}"
+        found.append(one)
+    return found
+
+
+def spread(evaluation: DataFrame, segment: str = "all", k: int = 10) -> list[dict]:
+    """One row per variant, horizon and model: of every figure the mean over seeds or nights (each counts once), and as
+    <figure>_deviation its standard deviation over them (n - 1; None for a single one); rounds: how many there are."""
+    each = _figures(evaluation, segment, k, _SPREAD).where("value is not null")
+    parts = each.groupBy("variant", "horizon_days", "model", "metric").agg(
+        F.avg("value").alias("mean"), F.stddev_samp("value").alias("deviation"), F.count("*").alias("rounds")
+    )
+    held: dict[tuple, dict] = {}
+    for part in parts.orderBy("variant", "horizon_days", "model", "metric").collect():
+        key = {name: part[name] for name in ("variant", "horizon_days", "model")}
+        row = held.setdefault(tuple(key.values()), key | {"rounds": 0})
+        row |= {part["metric"]: part["mean"], f"{part['metric']}_deviation": part["deviation"]}
+        row["rounds"] = max(row["rounds"], part["rounds"])
+    return sorted(held.values(), key=lambda row: (row["variant"], row["horizon_days"], -row["ndcg"], row["model"]))
+
+
+def spread_shown(rows: Sequence[dict]) -> list[dict]:
+    """Rows of `spread` as text: the mean, and the deviation in brackets where there is one."""
+    found = []
+    for row in rows:
+        one = {name: row[name] for name in ("variant", "horizon_days", "model", "rounds")}
+        for metric in (metric for metric in _SPREAD if metric in row):
+            deviation = row[f"{metric}_deviation"]
+            one[metric] = f"{row[metric]:.4f}" + ("" if deviation is None else f" ({deviation:.4f})")
+        found.append(one)
+    return found
+
+
+def by_name(pooled_rows: Sequence[dict], spread_rows: Sequence[dict], k: int) -> dict[str, float]:
+    """Figures by name, as the tracking store keeps them: "ranker/ndcg@10/novel/next 7 days" and, after it, " low",
+    " high" or " deviation"; the ranker's lead over a model as "MODEL/lead@10/... low" and "... high"."""
+    named = {}
+    for row in [*spread_rows, *pooled_rows]:  # where both have a figure, the pooled one stands
+        span = f"next {row['horizon_days']} days" if row["horizon_days"] else "one left out"
+        for column, value in row.items():
+            metric, _, end = column.rpartition("_")
+            metric, end = (metric, f" {end}") if end in ("low", "high", "deviation") else (column, "")
+            if metric in (*_SPREAD, "lead") and value is not None and np.isfinite(value):
+                named[f"{row['model']}/{metric}@{k}/{row['variant']}/{span}{end}"] = float(value)
+    return named
+
+
+class Summary(NamedTuple):
+    """A backtest's figures: text for a terminal, a Markdown page, and figures by name (see by_name)."""
+
+    text: str
+    page: str
+    figures: dict[str, float]
+
+
+def summary(evaluation: DataFrame, cutoffs: Sequence[int], facts: dict[str, object]) -> Summary:
+    """Of the rows of one backtest, over all users; the text at the shortest cutoff, the rest at each. facts: by name,
+    "protocol" among them, for the head of the page."""
+    together = {k: (pooled(evaluation, "all", k), spread(evaluation, "all", k)) for k in cutoffs}
+    tables = {k: (shown(merged), spread_shown(each)) for k, (merged, each) in together.items()}
+    figures = {name: value for k, rows in together.items() for name, value in by_name(*rows, k).items()}
+    return Summary(text_table(tables[min(cutoffs)][0]), page(facts, tables), figures)
 
 
 def text_table(rows: Sequence[dict]) -> str:

@@ -1,18 +1,24 @@
 """Offline protocols: which events models may read, what is to be found, and when they are asked. Spark frames.
 
 Leave-one-out reads other users' events of after the left-out one; it is there to compare with papers and says little
-about a night. What a product is worth is said by the replay of nights (jobs/evaluate_day.py) and by the temporal split.
+about a night. What a product is worth is said by the replay of nights and by the temporal split. There are two replays:
+jobs/evaluate_day.py judges the lists that each night issued (protocol "replay" in table evaluation), `night_splits`
+lets the ranker of today be refitted at each past night (protocol "refit").
 """
 
 import datetime
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from interest_model.errors import DataError
-from interest_model.recommend.consumption import MICROS_PER_DAY
+from interest_model.evaluation.day import truth_of
+from interest_model.history.known import events_known
+from interest_model.recommend.consumption import MICROS_PER_DAY, end_of_day
 
+REFIT = "refit"  # the protocol of night_splits in table evaluation; its rows lie under the day that closes the horizon
 _DRAWN = ("loo-shuffled",)  # protocols that depend on a seed
 
 
@@ -21,7 +27,8 @@ class Split(NamedTuple):
 
     known: the consumption that models may read. truth: distinct (user_id, item_id) to be found. at_day: when models are
     asked, days since 1970-01-01 UTC, never before the last known event. horizon_days: length of what truth was taken
-    from, in days, rounded up; 0 where single events are left out. seed: of the draw, 0 where nothing is drawn.
+    from, in days, rounded up; 0 where single events are left out. seed: of the draw, 0 where nothing is drawn. night:
+    the run_date whose knowledge this is; None where the cut is no night.
     """
 
     protocol: str
@@ -30,11 +37,22 @@ class Split(NamedTuple):
     truth: DataFrame
     at_day: float
     horizon_days: int
+    night: datetime.date | None = None
+
+    def judged_on(self, run_date: datetime.date) -> Column:
+        """The run_date of rows of table evaluation (with list_date and horizon_days): the day that closes a night's
+        horizon, as jobs/evaluate_day.py has it; else that of the backtest."""
+        return F.date_add("list_date", F.col("horizon_days")) if self.night else F.lit(run_date)
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder that peers work in; the same for every horizon of a night."""
+        return f"replay-{self.night}" if self.night else f"{self.protocol}-{self.seed}"
 
     @property
     def list_date(self) -> datetime.date:
-        """The last whole UTC day before at_day."""
-        return datetime.date(1970, 1, 1) + datetime.timedelta(days=int(self.at_day) - 1)
+        """The night, or the last whole UTC day before at_day."""
+        return self.night or datetime.date(1970, 1, 1) + datetime.timedelta(days=int(self.at_day) - 1)
 
 
 def is_drawn(protocol: str) -> bool:
@@ -55,6 +73,36 @@ def split(consumption: DataFrame, protocol: str, quantile: float, seed: int) -> 
     else:
         parts = _leave_one_out(consumption, [F.col("arrival_date"), F.col("file"), F.col("line")])
     return Split(protocol, seed, *parts)
+
+
+def nights_before(run_date: datetime.date, count: int, horizons_days: Sequence[int]) -> list[datetime.date]:
+    """The `count` latest nights whose shortest horizon has ended by run_date, oldest first."""
+    last = run_date - datetime.timedelta(days=min(horizons_days))
+    return [last - datetime.timedelta(days=back) for back in reversed(range(count))]
+
+
+def night_splits(
+    consumption: DataFrame,
+    night: datetime.date,
+    run_date: datetime.date,
+    horizons_days: Sequence[int],
+    zone: str,
+) -> list[Split]:
+    """One split per horizon that has ended by run_date, shortest first: all of the same night, so one model serves all.
+
+    known: what had arrived by the night. truth: what was taken in the days after it, as known on the horizon's last day
+    (as jobs/evaluate_day.py has it), so that a later run_date gives the same rows. consumption: see
+    consumption.consumed. DataError: nothing had arrived by the night.
+    """
+    known, at_day = events_known(consumption, night), end_of_day(night, zone)
+    if known.isEmpty():
+        raise DataError(f"table events: no consumption had arrived by the night of {night}", "ask for fewer --nights")
+    ends = [(days, night + datetime.timedelta(days=days)) for days in sorted(horizons_days)]
+    return [
+        Split(REFIT, 0, known, truth_of(events_known(consumption, end), night, end), at_day, days, night)
+        for days, end in ends
+        if end <= run_date
+    ]
 
 
 def _temporal(consumption: DataFrame, quantile: float, last_only: bool) -> tuple:
@@ -109,4 +157,3 @@ def _leave_one_out(consumption: DataFrame, order: list[Column]) -> tuple:
 def _latest_first(order: list[Column]):
     parts = [F.desc("day"), *[column.desc() for column in order], F.desc("event_id")]
     return Window.partitionBy("user_id").orderBy(*parts)
-

@@ -64,6 +64,22 @@ def test_class_metrics_agree_with_scikit_learn(rows, threshold):
         assert sums.f1 == pytest.approx(sk.f1_score(y, said))
 
 
+def test_class_metrics_by_hand_and_parts_add_up_to_the_whole():
+    y, score = np.array([True, True, False, False, True]), np.array([0.9, 0.2, 0.8, 0.1, 0.7])
+    parts = class_sums(y[:2], score[:2], 0.5) + class_sums(y[2:], score[2:], 0.5)
+    assert parts == class_sums(y, score, 0.5)
+    assert (parts.true_positive, parts.false_positive, parts.false_negative, parts.true_negative) == (2, 1, 1, 1)
+    assert (parts.accuracy, parts.precision, parts.recall) == (0.6, pytest.approx(2 / 3), pytest.approx(2 / 3))
+    assert parts.f1 == pytest.approx(2 / 3) and np.isnan(class_sums(y[:0], score[:0], 0.5).accuracy)
+
+
+def test_the_threshold_is_of_the_validation_rows_whatever_the_judged_rows_say():
+    validation, later = np.array([0.9, 0.6, 0.4]), np.array([0.5, 0.95])
+    threshold = best_threshold(np.array([True, True, False]), validation)
+    assert threshold == 0.6
+    assert class_sums(np.array([True, False]), later, threshold).f1 == 0.0  # 0.5 would have hit: it was not looked at
+
+
 @given(rows)
 @settings(max_examples=50, deadline=None)
 def test_no_threshold_beats_the_best_one(rows):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -74,6 +76,20 @@ def test_an_item_the_catalogue_did_not_know_counts_as_missed(board):
     found = judging.judge(cases(world, {0: [one, N_ITEMS + 3]}, {0: [one]}), model, 40.0, SETTINGS, repeats=False)
     assert found.value(("novel", "ranker", "recall", 2, "all")) == 0.5
     assert found.value(("novel", "ranker", "recall", 2, "new_items")) == 0.0
+
+
+def test_a_hit_on_an_item_of_few_users_counts_more_in_the_debiased_figure(board):
+    world, model = board
+    common, rare, lost = unseen(world, 0)[:2] + [N_ITEMS + 3]
+    model = dataclasses.replace(model, item_users=np.where(np.arange(N_ITEMS) == common, 8.0, 3.0))
+    key = ("novel", "ranker", "ndcg_debiased", 2, "all")
+    weight = {common: 1 / 3, rare: 1 / 2, lost: 1.0}  # the catalogue does not know the last: as if it had no users
+    for listed in ([common, 39], [rare, 39], [rare, common]):
+        given = cases(world, {0: [common, rare, lost]}, {0: listed})
+        found = judging.judge(given, model, 40.0, SETTINGS, repeats=False)
+        gain = sum(weight.get(item, 0.0) / np.log2(rank + 2) for rank, item in enumerate(listed))
+        assert found.value(key) == pytest.approx(gain / (1.0 + 0.5 / np.log2(3)))
+        assert found.values[key][2] is not None  # with its bootstrap
 
 
 def test_people_without_history_are_judged_on_the_fallback_list_and_nowhere_else(board):

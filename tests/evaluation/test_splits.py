@@ -66,6 +66,51 @@ def test_shuffled_ties_depend_on_the_seed_alone_and_each_event_of_the_tie_gets_i
     assert {item for one in taken.values() for _, item in one} == {"i0", "i1", "i2", "i3"}
 
 
+def test_nights_before_are_those_whose_shortest_horizon_has_ended():
+    from interest_model.evaluation.splits import nights_before
+
+    assert nights_before(date(2024, 3, 2), 2, (7, 1, 28)) == [date(2024, 2, 29), date(2024, 3, 1)]
+    assert nights_before(date(2024, 3, 2), 1, (2,)) == [date(2024, 2, 29)]
+
+
+@pytest.fixture
+def arrivals(spark):
+    """(event_id, user, item, day of January it happened, day it arrived): consumption, all positive."""
+
+    def made(rows):
+        whole = [(*row[:3], date(2024, 1, row[3]), date(2024, 1, row[4]), True) for row in rows]
+        return spark.createDataFrame(
+            whole,
+            "event_id string, user_id string, item_id string, event_date date, arrival_date date, positive boolean",
+        )
+
+    return made
+
+
+def test_a_night_knows_what_had_arrived_and_finds_what_was_taken_after_as_known_at_the_horizons_end(arrivals):
+    from interest_model.evaluation.splits import night_splits
+
+    log = arrivals([
+        ("e1", "a", "x", 3, 3), ("e2", "b", "x", 5, 5),
+        ("late", "a", "y", 4, 6),  # happened before the night, arrived after it: neither known nor to be found
+        ("next", "a", "z", 6, 6), ("slow", "b", "z", 6, 7),  # of the next day; the second arrived a day late
+        ("two", "b", "w", 7, 7), ("three", "b", "v", 8, 8),
+    ])  # fmt: skip
+    one, two = night_splits(log, date(2024, 1, 5), date(2024, 1, 7), (3, 2, 1), "Europe/Berlin")
+    assert ids(one.known) == ids(two.known) == {"e1", "e2"}
+    assert (one.horizon_days, pairs(one.truth)) == (1, {("a", "z")})
+    assert (two.horizon_days, pairs(two.truth)) == (2, {("a", "z"), ("b", "z"), ("b", "w")})
+    assert one.at_day == 19_728 - 1 / 24 and one.list_date == one.night == date(2024, 1, 5)
+    assert one.folder == two.folder == "replay-2024-01-05" and one.protocol == "refit"
+
+
+def test_a_night_before_the_log_is_said(arrivals):
+    from interest_model.evaluation.splits import night_splits
+
+    with pytest.raises(DataError, match="night of 2024-01-02"):
+        night_splits(arrivals([("e1", "a", "x", 3, 3)]), date(2024, 1, 2), date(2024, 1, 3), (1,), "UTC")
+
+
 def test_nothing_to_split_is_said(consumption):
     from interest_model.evaluation.splits import split
 
