@@ -13,13 +13,8 @@ from pathlib import Path
 import yaml
 
 from interest_model.errors import ConfigError
+from interest_model.model_settings import FitSettings, ModelSettings
 from interest_model.yaml_files import build, read_yaml
-
-# kinds of a sequence model's parts
-ENCODERS = ("lstm", "gru", "transformer")
-DYNAMICS = ("rnn", "lstm", "gru", "transformer")
-HEADS = ("dot", "attention", "mlp")
-LOSSES = ("softmax", "sampled", "bce")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,8 +148,27 @@ class Forecast:
 
 
 @dataclasses.dataclass(frozen=True)
+class Trends:
+    """Topics over all users: when a change is called a move, and forecasts of shares."""
+
+    lookback_days: int
+    change_days: int
+    level: float
+    horizons_days: tuple[int, ...]
+    arima_topics: int
+    arima_min_events: float
+    arima_min_weeks: int
+
+    def __post_init__(self) -> None:
+        if not self.horizons_days or any(days < 1 or days % 7 for days in self.horizons_days):
+            raise ValueError("horizons_days must be whole weeks: 7, 14, ...")
+        if self.change_days < 2 or self.lookback_days < 2 * self.change_days or self.arima_topics < 0:
+            raise ValueError("change_days must be 2 or more, lookback_days twice that or more, arima_topics 0 or more")
+
+
+@dataclasses.dataclass(frozen=True)
 class Ranker:
-    """The blend. Half lives in days."""
+    """The blend and the boosted ranker. Half lives in days."""
 
     seed: int
     history_length: int
@@ -172,7 +186,22 @@ class Ranker:
     tuning_days: int
     tuning_users: int
     weights_shrinkage: float
+    lessons: int
+    lesson_days: int
+    lesson_users: int
+    lesson_min_users: int
+    lesson_warm_up_days: float
+    boosting_rounds: int
+    boosting_rate: float
+    boosting_leaves: int
+    boosting_leaf_rows: int
+    boosting_l2: float
     prior_weights: dict[str, dict[str, float]]
+
+    @property
+    def learning_days(self) -> int:
+        """How far back the moments lie that the ranker learns from."""
+        return self.tuning_days + self.lessons * self.lesson_days
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,82 +221,6 @@ class Evaluation:
     heavy_user_events: int
     new_user_events: int
     new_item_days: int
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelSettings:
-    """A sequence model: one of each kind of part (see interest/model.py) and its sizes."""
-
-    encoder: str
-    dynamic: str
-    head: str
-    loss: str
-    embedding: int
-    hidden: int
-    layers: int
-    dynamic_layers: int
-    heads: int
-    bidirectional: bool
-    residual: bool
-    dropout: float
-    max_length: int
-    temperature: float
-    id_dropout: float
-    time_bias: bool
-    place_bias: bool
-    recency: bool
-    item_age: bool
-    rating: bool
-
-    def __post_init__(self) -> None:
-        _one_of(self, encoder=ENCODERS, dynamic=DYNAMICS, head=HEADS, loss=LOSSES)
-        if self.embedding % self.heads:
-            raise ValueError("embedding must be a multiple of heads")
-        if min(self.layers, self.dynamic_layers, self.max_length) < 1 or self.temperature <= 0:
-            raise ValueError("layers, dynamic_layers and max_length must be at least 1, temperature above 0")
-
-
-@dataclasses.dataclass(frozen=True)
-class FitSettings:
-    """How a sequence model is trained, and on what."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    gradient_norm: float
-    patience: int
-    seed: int
-    target: str
-    horizon_days: float
-    query: str
-    positions: int
-    long_histories: str
-    bucketed: bool
-    augment: float
-    augment_share: float
-    adversarial_epsilon: float
-    negatives: int
-    negatives_power: float
-    softmax_items: int
-    rating_weight: float
-    mixed_precision: bool
-    report_batches: int
-    history_length: int
-    validation_quantile: float
-    validation_users: int
-    rows_per_part: int
-    shards: int
-
-    def __post_init__(self) -> None:
-        _one_of(self, target=("next", "window"), query=("event", "night"), long_histories=("latest", "segments"))
-        counts = ("epochs", "batch_size", "negatives", "report_batches", "history_length", "rows_per_part", "shards")
-        if min(getattr(self, name) for name in counts) < 1:
-            raise ValueError(f"{', '.join(counts)} must be at least 1")
-        if self.learning_rate <= 0 or self.horizon_days <= 0:
-            raise ValueError("learning_rate and horizon_days must be above 0")
-        if not (0 <= self.augment <= 1 and 0 < self.augment_share < 1 and 0 < self.validation_quantile < 1):
-            raise ValueError("augment must be in [0, 1], augment_share and validation_quantile in (0, 1)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -307,6 +260,7 @@ class Settings:
     topics: Topics
     interest: Interest
     forecast: Forecast
+    trends: Trends
     ranker: Ranker
     recommendations: Recommendations
     evaluation: Evaluation
@@ -323,12 +277,6 @@ class Settings:
         for section in ("runtime", "tracking", "model", "training"):
             content.pop(section)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _one_of(settings, **known: tuple[str, ...]) -> None:
-    for name, kinds in known.items():
-        if getattr(settings, name) not in kinds:
-            raise ValueError(f"{name} must be one of {', '.join(kinds)}, found {getattr(settings, name)!r}")
 
 
 def conf_dir() -> Path:

@@ -35,6 +35,8 @@ STEPS = (
         ("events", "topics", "item_topics", "interest_forecasts", "user_returns"),
         ("user_profiles",),
     ),
+    Step("interest_trends", ("events", "topics", "item_topics"), ("interest_trends",)),
+    Step("user_vectors", ("events", "item_embeddings", "promotions"), ("user_vectors",)),
     Step(
         "evaluate_day",
         ("events", "items", "item_embeddings", "ranker_models", "daily_recommendations"),

@@ -374,6 +374,51 @@ USER_PROFILES = Table(
     ),
 )
 
+INTEREST_TRENDS = Table(
+    name="interest_trends",
+    kind="issued",
+    grain="one topic on a night: what everybody's events say of it, and its share expected next",
+    key=("run_date", "topic_id"),
+    partition=("run_date",),
+    columns=(
+        _RUN_DATE,
+        _column("tier", "int", "tier of the topic, from 1"),
+        _column("topic_id", "string", "see topics"),
+        _column("topic", "string", "labels from tier 1 down, joined by ' > '"),
+        _column("weight", "double", "sum of event weights in the latest trends.change_days"),
+        _optional("share", "double", "of the tier's weight in those days; null: no event in them"),
+        _optional("share_before", "double", "the same of as many days before them; null: no event in them"),
+        _optional("change", "double", "share over share_before; null: one is unknown, or share_before is 0"),
+        _column("trend_per_day", "double", "slope of the log-odds of the share over both spans, logit per day"),
+        _column("trend_se", "double", "standard error of trend_per_day, that events of a day hang together counted in"),
+        _column("move", "string", "rising | stable | falling: whether the trend is beyond chance (trends.level)"),
+        _column("expected_shares", "map<int,double>", "days ahead to expected share; a tier sums to one"),
+        _column("q10_shares", "map<int,double>", "lower end of the 80 % interval; empty: the log is too young"),
+        _column("q90_shares", "map<int,double>", "upper end of the 80 % interval; empty: the log is too young"),
+        _column("arima_shares", "map<int,double>", "expected_shares by AutoARIMA of weekly shares; empty: none fitted"),
+        _column("arima_q10_shares", "map<int,double>", "lower end of its 80 % interval; empty: none fitted"),
+        _column("arima_q90_shares", "map<int,double>", "upper end of its 80 % interval; empty: none fitted"),
+        _column("topic_version", "string", "version of the topic hierarchy"),
+    ),
+    checks={"known_move": "move in ('rising', 'stable', 'falling')"},
+)
+
+USER_VECTORS = Table(
+    name="user_vectors",
+    kind="issued",
+    grain="one active user and number of days ahead: the champion's state of the user; no rows where there is none",
+    key=("run_date", "user_id", "days_ahead"),
+    partition=("run_date",),
+    columns=(
+        _RUN_DATE,
+        _USER,
+        _column("days_ahead", "int", "0: at the end of run_date; else so many days later, with nothing new in between"),
+        _optional("vector", "array<float>", "unit length where the model scores by cosine; null: nothing consumed yet"),
+        _column("model_version", "string", "name/version in the model registry: the champion as of run_date"),
+    ),
+    checks={"not_before_now": "days_ahead >= 0"},
+)
+
 RANKER_MODELS = Table(
     name="ranker_models",
     kind="issued",
@@ -495,6 +540,7 @@ PROMOTIONS = Table(
 ALL = (
     EVENTS, EVENTS_REJECTED, ITEMS, SESSIONS, WINDOWS, TEXT_EMBEDDINGS, ITEM_EMBEDDINGS, BEHAVIOUR_EMBEDDINGS,
     TOPICS, ITEM_TOPICS, INTEREST_STATES, FORECAST_MODELS, INTEREST_FORECASTS, USER_RETURNS, USER_PROFILES,
-    RANKER_MODELS, DAILY_RECOMMENDATIONS, FALLBACK_RECOMMENDATIONS, EVALUATION, RUNS, PROMOTIONS,
+    INTEREST_TRENDS, USER_VECTORS, RANKER_MODELS, DAILY_RECOMMENDATIONS, FALLBACK_RECOMMENDATIONS, EVALUATION, RUNS,
+    PROMOTIONS,
 )  # fmt: skip
 BY_NAME = {table.name: table for table in ALL}

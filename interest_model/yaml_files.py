@@ -65,3 +65,10 @@ def _convert(hint, value, origin, key):
     if type(value) is not hint:
         raise ConfigError(f"{origin(key)}: key '{key}' must be {hint.__name__}, found {value!r}")
     return value
+
+
+def one_of(settings, **known: tuple[str, ...]) -> None:
+    """ValueError where a setting is none of its known kinds; for a settings class's __post_init__."""
+    for name, kinds in known.items():
+        if getattr(settings, name) not in kinds:
+            raise ValueError(f"{name} must be one of {', '.join(kinds)}, found {getattr(settings, name)!r}")

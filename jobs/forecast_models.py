@@ -6,7 +6,7 @@ from interest_model.interest.forecasts import fit_models, sampled_users
 from interest_model.interest.states import state_settings
 from interest_model.interest.topics import load_tonight, version_in_force
 from interest_model.job import Night, main
-from interest_model.recommend.consumption import end_of_day, recent, user_histories
+from interest_model.recommend.consumption import user_histories
 from interest_model.recommend.model_rows import to_rows
 
 
@@ -17,13 +17,10 @@ def run(night: Night) -> None:
     if made is not None and (day - made["run_date"]).days < settings.refit_days:
         night.replace_days("forecast_models", before.where(F.lit(False)))
         return
-    at_day = end_of_day(day, night.source.zone)
-    events = recent(night.known_events(), day, interest.lookback_days)
-    tables = night.read("topics"), night.read("item_topics")
-    tonight = night.once("hierarchy", lambda: load_tonight(*tables, events, day, at_day))
+    events, tonight = load_tonight(night, night.known_events())
     histories = user_histories(events, tonight.item_ids, interest.history_length)
     users = sampled_users(histories, settings.training_users, settings.seed)
-    arrays = fit_models(users, tonight.topics, at_day, settings, state_settings(interest))
+    arrays = fit_models(users, tonight.topics, tonight.at_day, settings, state_settings(interest))
     night.step.counts |= {"users": users.n_users, "arrays": len(arrays)}
     night.replace_days("forecast_models", night.spark.createDataFrame(to_rows(arrays, day, "forecast")))
 

@@ -6,23 +6,20 @@ from interest_model.interest.forecasts import load_models, return_rows, share_ro
 from interest_model.interest.states import state_settings
 from interest_model.interest.topics import load_tonight, version_in_force
 from interest_model.job import Night, main
-from interest_model.recommend.consumption import active_users, end_of_day, recent, user_histories
+from interest_model.recommend.consumption import active_users, user_histories
 
 
 def run(night: Night) -> None:
     settings, interest, day = night.settings.forecast, night.settings.interest, night.run_date
     arrays, version = load_models(version_in_force(night.read("forecast_models"), day, included=True))
-    at_day = end_of_day(day, night.source.zone)
-    events = recent(night.known_events(), day, interest.lookback_days)
-    tables = night.read("topics"), night.read("item_topics")
-    tonight = night.once("hierarchy", lambda: load_tonight(*tables, events, day, at_day))
+    events, tonight = load_tonight(night, night.known_events())
     active = active_users(events, day, night.settings.recommendations.active_days)
     own = events.join(active, "user_id", "left_semi")
     histories = user_histories(own, tonight.item_ids, interest.history_length).persist()
     stamp = {"run_date": F.lit(day), "model_version": F.lit(version)}
-    shares = share_rows(histories, tonight.topics, at_day, settings, state_settings(interest), arrays)
+    shares = share_rows(histories, tonight.topics, tonight.at_day, settings, state_settings(interest), arrays)
     night.replace_days("interest_forecasts", shares.withColumns(stamp))
-    returns = return_rows(histories, tonight.topics, at_day, settings, arrays)
+    returns = return_rows(histories, tonight.topics, tonight.at_day, settings, arrays)
     night.replace_days("user_returns", returns.withColumns(stamp))
 
 

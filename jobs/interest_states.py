@@ -5,19 +5,16 @@ from pyspark.sql import functions as F
 from interest_model.interest.states import as_tiers, state_settings, user_states, users_who_acted
 from interest_model.interest.topics import load_tonight
 from interest_model.job import Night, main
-from interest_model.recommend.consumption import end_of_day, recent, user_histories
+from interest_model.recommend.consumption import user_histories
 
 
 def run(night: Night) -> None:
     settings, day = night.settings.interest, night.run_date
-    at_day = end_of_day(day, night.source.zone)
-    events = recent(night.known_events(), day, settings.lookback_days)
-    tables = night.read("topics"), night.read("item_topics")
-    tonight = night.once("hierarchy", lambda: load_tonight(*tables, events, day, at_day))
+    events, tonight = load_tonight(night, night.known_events())
     acted = users_who_acted(events, night.after, day)
     histories = user_histories(events.join(acted, "user_id", "left_semi"), tonight.item_ids, settings.history_length)
-    tiers = as_tiers(tonight.topics, at_day, settings.half_life_days)
-    rows = user_states(histories, tiers, at_day, state_settings(settings))
+    tiers = as_tiers(tonight.topics, tonight.at_day, settings.half_life_days)
+    rows = user_states(histories, tiers, tonight.at_day, state_settings(settings))
     stamp = {"run_date": F.lit(day), "topic_version": F.lit(tonight.version)}
     night.replace_days("interest_states", rows.withColumns(stamp))
 

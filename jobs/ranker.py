@@ -14,7 +14,7 @@ def run(night: Night) -> None:
     settings, zone = night.settings.ranker, night.source.zone
     at_day = end_of_day(night.run_date, zone)
     events = consumed(night.known_events())
-    items = catalogue(events, at_day, settings.tuning_days)
+    items = catalogue(events, at_day, settings.learning_days)
     histories = user_histories(events, items.item_ids, settings.seen_length).persist()
     embeddings = night.read("item_embeddings").where(F.col("encoder") == encoder_version(night.settings.encoder))
     vectors = item_vectors(items_known(embeddings, night.run_date), items.item_ids)

@@ -4,28 +4,24 @@ from pyspark.sql import functions as F
 
 from interest_model.interest.profiles import user_profiles
 from interest_model.interest.states import as_tiers, state_settings, user_states
-from interest_model.interest.topics import SHOWN, load_tonight, load_tree, version_in_force
+from interest_model.interest.topics import load_tonight
 from interest_model.job import Night, main
-from interest_model.recommend.consumption import active_users, end_of_day, recent, user_histories
+from interest_model.recommend.consumption import active_users, user_histories
 
 
 def run(night: Night) -> None:
     settings, day = night.settings.interest, night.run_date
-    at_day = end_of_day(day, night.source.zone)
-    events = recent(night.known_events(), day, settings.lookback_days)
-    tables = night.read("topics"), night.read("item_topics")
-    tonight = night.once("hierarchy", lambda: load_tonight(*tables, events, day, at_day))
-    tree, version = load_tree(version_in_force(night.read("topics"), day, included=True), SHOWN)
+    events, tonight = load_tonight(night, night.known_events())
     active = active_users(events, day, night.settings.recommendations.active_days)
     own = events.join(active, "user_id", "left_semi")
     histories = user_histories(own, tonight.item_ids, settings.history_length)
-    tiers = as_tiers(tonight.topics, at_day, settings.half_life_days)
-    states = user_states(histories, tiers, at_day, state_settings(settings))
+    tiers = as_tiers(tonight.topics, tonight.at_day, settings.half_life_days)
+    states = user_states(histories, tiers, tonight.at_day, state_settings(settings))
     forecasts = night.read("interest_forecasts").where(F.col("run_date") == F.lit(day))
     returns = night.read("user_returns").where(F.col("run_date") == F.lit(day))
-    profiles = user_profiles(states, forecasts, returns, tree)
+    profiles = user_profiles(states, forecasts, returns, tonight.tree)
     made_by = returns.select("model_version").head()
-    stamp = {"run_date": F.lit(day), "topic_version": F.lit(version)}
+    stamp = {"run_date": F.lit(day), "topic_version": F.lit(tonight.version)}
     stamp["model_version"] = F.lit(made_by["model_version"] if made_by else "rule")
     night.replace_days("user_profiles", profiles.withColumns(stamp))
 

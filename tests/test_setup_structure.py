@@ -24,9 +24,10 @@ SPARK_FACES = {
     "encoding/behaviour_embeddings", "encoding/item_embeddings", "encoding/text_embeddings",
     "recommend/checks", "recommend/consumption", "recommend/daily", "recommend/fallback",
     "evaluation/day", "evaluation/report", "evaluation/splits", "evaluation/backtest", "evaluation/peers",
-    "interest/topics", "interest/states", "interest/forecasts", "interest/profiles",
+    "interest/topics", "interest/states", "interest/forecasts", "interest/profiles", "interest/trends",
+    "interest/user_vectors",
     "models", "training/snapshot", "training/contest", "training/challenger", "training/registry",
-    "training/distributed",
+    "training/distributed", "training/champion",
 }  # fmt: skip
 ARROW_CALLS = {"mapInArrow", "mapInPandas", "applyInPandas", "applyInArrow", "pandas_udf", "cogroup"}
 MACHINE_PATH = re.compile(r"(?<![\w.~$}*-])/(home|root|work|Users|mnt)/\w")

@@ -72,7 +72,7 @@ def backtest(
     evaluation.peers), made once for the users of the longest horizon and judged on each.
     """
     ranker, known, at_day = settings.ranker, splits[0].known, splits[0].at_day
-    items = catalogue(known, at_day, ranker.tuning_days)
+    items = catalogue(known, at_day, ranker.learning_days)
     histories = user_histories(known, items.item_ids, ranker.seen_length).persist()
     vectors = item_vectors(embeddings, items.item_ids)
     model = fit_ranker(histories, items, vectors, at_day, ranker, repeats)

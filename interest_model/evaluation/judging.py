@@ -13,13 +13,15 @@ import scipy.sparse as sp
 
 from interest_model.config import Evaluation
 from interest_model.evaluation import bootstrap, metrics
-from interest_model.recommend import scoring
+from interest_model.recommend import scoring, sparse_scores
 from interest_model.recommend.blend import MEMBERS, Model
 from interest_model.recommend.histories import Histories, from_arrow, take
+from interest_model.recommend.member_scores import member_scores
 
 RANKER = "ranker"
 FLOORS = ("popular_7_days", "popularity")  # popularity, the decayed one, is a member of the blend as well
 MODELS = (RANKER, *MEMBERS, "popular_7_days")
+PARTS = ("blend", "boosted")  # of the ranker; judged alone where both exist
 BOOTSTRAPPED = ("ndcg", "ndcg_debiased", "recall", "hit_rate")
 _CHUNK_USERS = 512
 SUMS_SCHEMA = pa.schema(
@@ -200,7 +202,7 @@ def _judge_unknown(
         ("popular_7_days", model.popular_7_days),
     ):
         items = np.full(max(settings.cutoffs), -1)
-        best, _ = scoring.popular_list(scores, len(items))
+        best, _ = sparse_scores.popular_list(scores, len(items))
         items[: len(best)] = best
         _add(sums, (variant, name), np.tile(items, (n, 1)), users)
 
@@ -236,17 +238,24 @@ def _segments(histories: Histories, settings: Evaluation) -> dict[str, np.ndarra
 
 
 def _lists(cases: Cases, model: Model, at_day: float, repeats: bool, length: int):
-    """Yields (model name, items (u, length) padded with -1) for each of MODELS."""
+    """Yields (model name, items (u, length) padded with -1) for each of MODELS and PARTS."""
     histories = cases.histories
-    scores = scoring.member_scores(histories, model, at_day)
+    scores = member_scores(histories, model, at_day)
 
     def listed(matrix: sp.csr_matrix) -> np.ndarray:
-        rows, ranks, items, _ = scoring.top(matrix if repeats else scoring.without(matrix, histories), length)
+        allowed = matrix if repeats else sparse_scores.without(matrix, histories)
+        rows, ranks, items, _ = sparse_scores.top(allowed, length)
         padded = np.full((histories.n_users, length), -1, dtype=np.int64)
         padded[rows, ranks - 1] = items
         return padded
 
-    yield RANKER, listed(scoring.blended(scores, model, model.weights(repeats)))
+    yield RANKER, listed(scoring.final_scores(histories, scores, model, at_day, repeats))
+    if len(model.trees):
+        parts = (
+            scoring.blended(scores, model, model.weights(repeats)),
+            scoring.mixed(histories, scores, model, at_day, (repeats, 1.0)),
+        )
+        yield from zip(PARTS, map(listed, parts), strict=True)
     floors = {name: model.trends[:, column] for column, name in enumerate(MEMBERS[: model.trends.shape[1]])}
     for name, values in {**floors, "popular_7_days": model.popular_7_days}.items():
         yield name, listed(_same_for_all(values, histories, length))
@@ -257,7 +266,7 @@ def _lists(cases: Cases, model: Model, at_day: float, repeats: bool, length: int
 def _same_for_all(scores: np.ndarray, histories: Histories, length: int) -> sp.csr_matrix:
     """(n_users, n_items): the best items by one score, as many as the longest history could remove and `length`
     more."""
-    best, _ = scoring.popular_list(scores, length + int(histories.lengths.max(initial=0)))
+    best, _ = sparse_scores.popular_list(scores, length + int(histories.lengths.max(initial=0)))
     best = np.sort(best)
     n = histories.n_users
     entries = (np.tile(scores[best], n), np.tile(best, n), np.arange(n + 1) * len(best))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from interest_model.config import ModelSettings
+    from interest_model.model_settings import ModelSettings
 
 _MLP_CELLS = 2**24  # hidden values of one block of candidates: 64 MiB
 

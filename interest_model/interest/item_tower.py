@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from interest_model.config import ModelSettings
     from interest_model.interest.dynamics import Batch
+    from interest_model.model_settings import ModelSettings
 
 N_BUCKETS = 48  # half octaves: 24 octaves of minutes are 32 years
 MASKED = -1  # an event whose item is hidden from the model

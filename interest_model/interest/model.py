@@ -5,10 +5,9 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import torch as safetensors
 from torch import Tensor, nn
 
-from interest_model.config import ModelSettings
 from interest_model.interest.dynamics import DYNAMICS, ENCODERS, Batch
 from interest_model.interest.heads import HEADS, RatingHead
 from interest_model.interest.item_tower import (
@@ -19,6 +18,7 @@ from interest_model.interest.item_tower import (
     age_bucket,
     zero_table,
 )
+from interest_model.model_settings import ModelSettings
 
 
 class InterestModel(nn.Module):
@@ -104,14 +104,30 @@ def build(settings: ModelSettings, features: ItemFeatures, seed: int) -> Interes
 def save(model: InterestModel, folder: Path) -> None:
     """model.safetensors (weights and catalogue) and model.json (settings) in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: one.contiguous() for name, one in model.state_dict().items()}, folder / "model.safetensors")
-    content = {"settings": dataclasses.asdict(model.settings), "sizes": model.tower.sizes}
-    (folder / "model.json").write_text(json.dumps(content, indent=2, sort_keys=True))
+    settings, weights = to_parts(model)
+    (folder / "model.safetensors").write_bytes(weights)
+    (folder / "model.json").write_text(settings)
 
 
 def load(folder: Path) -> InterestModel:
     """The model that `save` wrote, on the CPU, ready to score."""
-    content, weights = json.loads((folder / "model.json").read_text()), load_file(folder / "model.safetensors")
+    return _ready((folder / "model.json").read_text(), safetensors.load_file(folder / "model.safetensors"))
+
+
+def to_parts(model: InterestModel) -> tuple[str, bytes]:
+    """Settings as JSON, and weights with the catalogue as safetensors: what `from_parts` builds the model from."""
+    content = {"settings": dataclasses.asdict(model.settings), "sizes": model.tower.sizes}
+    weights = {name: one.contiguous() for name, one in model.state_dict().items()}
+    return json.dumps(content, indent=2, sort_keys=True), safetensors.save(weights)
+
+
+def from_parts(settings: str, weights: bytes) -> InterestModel:
+    """The model of `to_parts`, on the CPU, ready to score."""
+    return _ready(settings, safetensors.load(weights))
+
+
+def _ready(settings: str, weights: dict[str, Tensor]) -> InterestModel:
+    content = json.loads(settings)
     catalogue = {name.removeprefix("tower."): one.numpy() for name, one in weights.items()}
     parts = {kind: _with_prefix(catalogue, f"{kind}_") for kind in ("vectors", "categories")}
     n_items = len(catalogue["id_rows"])

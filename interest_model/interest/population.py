@@ -14,7 +14,6 @@ import numpy as np
 from scipy.optimize import minimize, nnls
 from scipy.special import expit, logit, softmax
 from scipy.stats import norm, t
-from statsforecast.models import AutoARIMA
 
 MOVES = ("falling", "stable", "rising")
 MODELS = ("pooled", "arima")
@@ -33,7 +32,8 @@ class PopulationSettings:
     half_lives: days, longest first, of the means that are pooled. credibility_events: expected events of a topic at
     which a mean counts half against the next longer one. ridge: pull of the pool's weights to equal ones. step_days:
     between past cuts; warm_up_days: before the first; max_cuts: the latest ones are used. min_cuts: fewer give no
-    interval. arima_min_events, arima_min_weeks: a topic or a log with fewer is forecast by the pool.
+    interval. arima_min_events, arima_min_weeks: a topic or a log with fewer is forecast by the pool; arima_topics: so
+    are all but so many of the largest topics of a tier, None: no bound.
     """
 
     window_days: int = 7
@@ -50,6 +50,7 @@ class PopulationSettings:
     min_cuts: int = 5
     arima_min_events: float = 200.0
     arima_min_weeks: int = 16
+    arima_topics: int | None = None
 
 
 class Moves(NamedTuple):
@@ -67,11 +68,13 @@ class Moves(NamedTuple):
 
 class PopulationForecast(NamedTuple):
     """Share of all events of the next days, of each tier (k,): expected shares, and the ends of the 80 % interval, NaN
-    where the log is too young to know its errors. Expected shares sum to one in a tier and add up over tiers."""
+    where the log is too young to know its errors. Expected shares sum to one in a tier and add up over tiers. own (k,):
+    true where the model that was asked for gave them, not the pool in its place."""
 
     expected: list[np.ndarray]
     low: list[np.ndarray]
     high: list[np.ndarray]
+    own: list[np.ndarray]
 
 
 # Shares
@@ -180,12 +183,23 @@ def forecast(
     to one; topics with too few events keep the pool's forecast. Without events: equal leaves, no interval.
     Raises ValueError where horizon is no positive multiple of 7 or the model is unknown.
     """
+    return forecasts(weights, parents, (horizon,), model, settings)[0]
+
+
+def forecasts(
+    weights: np.ndarray,
+    parents: Sequence[np.ndarray],
+    horizons: Sequence[int],
+    model: str = "pooled",
+    settings: PopulationSettings | None = None,
+) -> list[PopulationForecast]:
+    """`forecast` of each horizon; AutoARIMA, most of the time that it takes, is fitted once for all."""
     settings = settings or PopulationSettings()
-    if horizon <= 0 or horizon % _WEEK or model not in MODELS:
-        raise ValueError(f"population forecast: horizon {horizon} (whole weeks), model {model} (one of {MODELS})")
+    if not horizons or any(one <= 0 or one % _WEEK for one in horizons) or model not in MODELS:
+        raise ValueError(f"population forecast: horizons {horizons} (whole weeks), model {model} (one of {MODELS})")
     weights = np.asarray(weights, dtype=np.float64)
-    found = _pooled(weights, parents, horizon, settings)
-    return found if model == "pooled" else _arima(weights, parents, horizon, found, settings)
+    pooled = [_pooled(weights, parents, one, settings) for one in horizons]
+    return pooled if model == "pooled" else _arima(weights, parents, horizons, pooled, settings)
 
 
 def log_shares(weights: np.ndarray, cut: int, settings: PopulationSettings) -> np.ndarray:
@@ -240,7 +254,7 @@ def _pooled(weights: np.ndarray, parents, horizon: int, settings: PopulationSett
     # expected events: as many as in the span before the cut
     events = np.array([weights[max(cut - horizon, 0) : cut].sum() for cut in [*cuts, len(weights)]])
     expected, followed = roll_up(said, parents), roll_up(truth, parents)
-    found = PopulationForecast([one[-1] for one in expected], [], [])
+    found = PopulationForecast([one[-1] for one in expected], [], [], [np.ones(len(one), bool) for one in parents])
     for tier, true in zip(expected, followed, strict=True):
         calibrated = len(cuts) >= settings.min_cuts
         low, high = interval(true, tier, events) if calibrated else np.full((2, tier.shape[1]), np.nan)
@@ -299,49 +313,60 @@ def _bin_edges(counts: np.ndarray) -> np.ndarray:
 # AutoARIMA
 
 
-def _arima(weights: np.ndarray, parents, horizon: int, pooled: PopulationForecast, settings) -> PopulationForecast:
+def _arima(weights: np.ndarray, parents, horizons: Sequence[int], pooled: list[PopulationForecast], settings) -> list:
     weeks = len(weights) // _WEEK
     if weeks < settings.arima_min_weeks or not weights.sum():
-        return pooled
+        return [one._replace(own=[np.zeros(len(tier), bool) for tier in parents]) for one in pooled]
     weekly = roll_up(weights[len(weights) - weeks * _WEEK :].reshape(weeks, _WEEK, -1).sum(axis=1), parents)
-    fits = [_fits(tier, found, horizon // _WEEK, settings) for tier, found in zip(weekly, pooled.expected, strict=True)]
-    leaves = np.maximum(fits[-1][0], 0.0)
+    steps = [horizon // _WEEK for horizon in horizons]
+    fits = [_fits(tier, steps, settings) for tier in weekly]
+    return [_in_place_of(one, [fit[:, at] for fit in fits], parents) for at, one in enumerate(pooled)]
+
+
+def _in_place_of(pooled: PopulationForecast, fits: list[np.ndarray], parents) -> PopulationForecast:
+    """fits: of each tier (2, k) mean and half width, NaN where the pool's forecast stays."""
+    leaves = np.where(np.isfinite(fits[-1][0]), np.maximum(fits[-1][0], 0.0), pooled.expected[-1])
     expected = roll_up(leaves / leaves.sum(), parents)
-    low, high = [], []
+    found = PopulationForecast(expected, [], [], [np.isfinite(width) for _, width in fits])
     for tier, (_, width) in enumerate(fits):
-        own = np.isfinite(width)
-        moved = expected[tier] - pooled.expected[tier]
-        low.append(np.maximum(np.where(own, expected[tier] - width, pooled.low[tier] + moved), 0.0))
-        high.append(np.minimum(np.where(own, expected[tier] + width, pooled.high[tier] + moved), 1.0))
-    return PopulationForecast(expected, low, high)
+        own, moved = found.own[tier], expected[tier] - pooled.expected[tier]
+        found.low.append(np.maximum(np.where(own, expected[tier] - width, pooled.low[tier] + moved), 0.0))
+        found.high.append(np.minimum(np.where(own, expected[tier] + width, pooled.high[tier] + moved), 1.0))
+    return found
 
 
-def _fits(weekly: np.ndarray, otherwise: np.ndarray, steps: int, settings) -> tuple[np.ndarray, np.ndarray]:
-    """(k,) mean of the next steps' forecasts and half the width of its 80 % interval, NaN where there is no fit."""
+def _fits(weekly: np.ndarray, steps: Sequence[int], settings) -> np.ndarray:
+    """(2, numbers of steps, k): see `_arima_of`; NaN where there is no fit."""
     totals = weekly.sum(axis=1)
     series = (weekly / np.maximum(totals, 1e-300)[:, None])[totals > 0]
-    mean, width = otherwise.copy(), np.full(len(otherwise), np.nan)
-    for topic in np.flatnonzero(weekly.sum(axis=0) >= settings.arima_min_events):
-        if len(series) < settings.arima_min_weeks or np.ptp(series[:, topic]) < 1e-9:
+    events = weekly.sum(axis=0)
+    found = np.full((2, len(steps), len(events)), np.nan)
+    for topic in np.argsort(-events, kind="stable")[: settings.arima_topics]:
+        few = events[topic] < settings.arima_min_events or len(series) < settings.arima_min_weeks
+        if few or np.ptp(series[:, topic]) < 1e-9:
             continue
-        mean[topic], width[topic] = _arima_of(series[:, topic], steps)
-    return mean, width
+        found[:, :, topic] = _arima_of(series[:, topic], steps)
+    return found
 
 
-def _arima_of(series: np.ndarray, steps: int) -> tuple[float, float]:
-    """AutoARIMA of one series, orders up to (2, 2, 2): mean forecast of the next steps, half width of its interval.
+def _arima_of(series: np.ndarray, steps: Sequence[int]) -> np.ndarray:
+    """AutoARIMA of one series, orders up to (2, 2, 2): of each number of next steps the mean of their forecasts (first
+    row), and half the width of its 80 % interval.
 
     The error at step h is the sum of psi_i e_{h - i}, so its variances give the psi_i^2, and the mean over the steps
     has the variance sum over shocks of (psi_0 + ... + psi_j)^2 / steps^2. psi_i is taken as positive: the interval is
     too wide, never too narrow, where shocks are followed by their opposite.
     """
+    from statsforecast.models import AutoARIMA  # loads numba and, where it is there, Spark: seconds
+
     model = AutoARIMA(max_p=2, max_q=2, max_order=3, seasonal=False, approximation=True, nmodels=12)
     size = series.mean()  # the library's optimiser stops early on numbers far below one
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of each model of the search that did not converge
-        found = model.forecast(y=np.ascontiguousarray(series / size, dtype=np.float64), h=steps, level=[80])
+        found = model.forecast(y=np.ascontiguousarray(series / size, dtype=np.float64), h=max(steps), level=[80])
     factor = norm.isf(LOW)
     variances = ((found["hi-80"] - found["lo-80"]) / (2 * factor)) ** 2
     psi = np.sqrt(np.maximum(np.diff(variances, prepend=0.0), 0.0))
-    width = factor * np.sqrt((np.cumsum(psi) ** 2).sum()) / steps
-    return float(size * found["mean"].mean()), float(size * width)
+    of_sums = np.cumsum(np.cumsum(psi) ** 2)
+    means = [found["mean"][:count].mean() for count in steps]
+    return size * np.array([means, [factor * np.sqrt(of_sums[count - 1]) / count for count in steps]])

@@ -4,7 +4,7 @@ Items, not users, are gathered on the driver: one row per item, its text, catego
 """
 
 import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,10 @@ from interest_model.history.known import items_known
 from interest_model.interest import clusters, labels, topic_rules, topic_tree
 from interest_model.interest.forecast_models import Topics
 from interest_model.interest.topic_tree import TopicTree
-from interest_model.recommend.consumption import catalogue, item_vectors
+from interest_model.recommend.consumption import catalogue, end_of_day, item_vectors, recent
+
+if TYPE_CHECKING:
+    from interest_model.job import Night
 
 BASE, SHOWN = "base", "shown"
 
@@ -185,17 +188,29 @@ def load_memberships(item_topics: DataFrame, run_date: datetime.date, tree: Topi
 
 
 class Tonight(NamedTuple):
-    """The hierarchy as of a night over the items of its events: version; item_ids (n,) str; topics: its tiers."""
+    """What a night's steps on interests share. at_day: its end, days since 1970-01-01 UTC; tree, version: of the
+    hierarchy in force; item_ids (n,) str: items of the night's events; topics: the tiers over these items."""
 
+    at_day: float
+    tree: TopicTree
     version: str
     item_ids: np.ndarray
     topics: Topics
 
 
-def load_tonight(
+def load_tonight(night: "Night", known: DataFrame) -> tuple[DataFrame, Tonight]:
+    """Those of the night's known events that count for interests (see consumption.recent), and the hierarchy over their
+    items, which the first step of a night that asks loads for all."""
+    day = night.run_date
+    at_day = end_of_day(day, night.source.zone)
+    events = recent(known, day, night.settings.interest.lookback_days)
+    tables = night.read("topics"), night.read("item_topics")
+    return events, night.once("hierarchy", lambda: _hierarchy(*tables, events, day, at_day))
+
+
+def _hierarchy(
     topics: DataFrame, item_topics: DataFrame, events: DataFrame, run_date: datetime.date, at_day: float
 ) -> Tonight:
-    """From the tables topics and item_topics, and the night's events (see consumption.timed)."""
     items = catalogue(events, at_day, 0)
     tree, version = load_tree(version_in_force(topics, run_date, included=True), SHOWN)
     memberships = load_memberships(item_topics, run_date, tree, items.item_ids.tolist())
@@ -203,4 +218,4 @@ def load_tonight(
     first = [0, *(place[0] for place in places)]
     parents = [np.maximum(tree.parents[place] - first[tier], -1) for tier, place in enumerate(places)]
     ids = [tree.topic_ids[place] for place in places]
-    return Tonight(version, items.item_ids, Topics(ids, parents, memberships, items.counts))
+    return Tonight(at_day, tree, version, items.item_ids, Topics(ids, parents, memberships, items.counts))

@@ -19,12 +19,13 @@ _SPARSE = ("transitions", "lift", "ease")
 
 class Collaborative(NamedTuple):
     """What is learned from all users' histories before a cut. transitions, lift, ease: (n, n) float32 CSR, row ->
-    column. item_users (n,) float64: users of each item."""
+    column. item_users, item_repeaters (n,) float64: users of each item, and those who took it on several days."""
 
     transitions: sp.csr_matrix
     lift: sp.csr_matrix
     ease: sp.csr_matrix
     item_users: np.ndarray
+    item_repeaters: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +43,13 @@ class Model:
     half_lives (3,) float64, days: popularity's (searched), the query's, the own items'.
     history_length () int64: latest events of a user that the personal members read.
     first_days (n,) float64: when an item was first seen, days since epoch.
-    item_users (n,) float64: users who consumed it (by their latest history_length events).
+    item_users, item_repeaters (n,) float64: users who consumed it (by their latest history_length events), and those
+        who did so on several days.
+    popular (p,) int32 ascending: the most popular items of each half life.
+    item_facts (n, f) float32: see features.item_facts, at the night.
+    trees (b,) uint8: the boosted ranker, see boosted.fit; empty: there is none.
+    mix_novel, mix_repeat () float64: share of the boosted ranker in the score; the rest is the blend's.
+    mix_scales (2,) float64: typical best of the blend and of the boosted ranker, by which they are divided before.
     """
 
     item_ids: np.ndarray
@@ -58,6 +65,13 @@ class Model:
     history_length: np.ndarray
     first_days: np.ndarray
     item_users: np.ndarray
+    item_repeaters: np.ndarray
+    popular: np.ndarray
+    item_facts: np.ndarray
+    trees: np.ndarray
+    mix_novel: np.ndarray
+    mix_repeat: np.ndarray
+    mix_scales: np.ndarray
 
     @property
     def n_items(self) -> int:
@@ -66,6 +80,10 @@ class Model:
     def weights(self, repeats: bool) -> np.ndarray:
         """(M,) weights of the members' scores after division by `scales`."""
         return self.weights_repeat if repeats else self.weights_novel
+
+    def mix(self, repeats: bool) -> float:
+        """Share of the boosted ranker in the score, 0 to 1."""
+        return float(self.mix_repeat if repeats else self.mix_novel)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The model as named arrays of plain dtypes; `from_arrays` is the inverse."""
@@ -87,4 +105,5 @@ class Model:
             for name in _SPARSE
         ]
         plain = {f.name: arrays[f.name] for f in dataclasses.fields(Model) if f.name != "collaborative"}
-        return Model(collaborative=Collaborative(*matrices, item_users=arrays["item_users"]), **plain)
+        sums = {name: arrays[name] for name in ("item_users", "item_repeaters")}
+        return Model(collaborative=Collaborative(*matrices, **sums), **plain)

@@ -45,10 +45,10 @@ def consumed(events: DataFrame) -> DataFrame:
     return timed(events.where("consumption"))
 
 
-def catalogue(consumption: DataFrame, at_day: float, tuning_days: int) -> Catalogue:
+def catalogue(consumption: DataFrame, at_day: float, learning_days: int) -> Catalogue:
     """The catalogue from `consumed`. Collects one row per item and time bin: bounded by items and days, not by
-    users."""
-    bins = consumption.groupBy("item_id", _bin(at_day - tuning_days - _FINE_DAYS).alias("bin"))
+    users. learning_days: how far back moments lie that the ranker learns from (see fit.first_lesson)."""
+    bins = consumption.groupBy("item_id", _bin(at_day - learning_days - _FINE_DAYS).alias("bin"))
     rows = bins.agg(F.count("*").alias("count"), F.min("day").alias("first")).toArrow()
     names, items = np.unique(np.asarray(rows.column("item_id").to_pylist(), dtype=str), return_inverse=True)
     first_days = np.full(len(names), np.inf)

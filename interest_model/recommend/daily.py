@@ -9,15 +9,18 @@ from pyspark.sql import functions as F
 
 from interest_model.config import Ranker
 from interest_model.on_executors import Batches, gather_rows, map_batches
-from interest_model.recommend import candidates, explanation, fit, members, model_rows, scoring, weights
-from interest_model.recommend.blend import Model
+from interest_model.recommend import candidates, explanation, fit, members, model_rows, scoring
+from interest_model.recommend.blend import Collaborative, Model
+from interest_model.recommend.candidates import Past
 from interest_model.recommend.consumption import Catalogue
-from interest_model.recommend.histories import Histories, between, from_arrow
+from interest_model.recommend.histories import Histories, between, from_arrow, take
 
 _USERS_AT_ONCE = 20_000  # of one partial sum; bounds its memory
+_USERS_A_LESSON = 1_000  # of one batch of tuning rows; bounds its memory
 _PAIR_DDL = "kind string, item int, others binary, values binary"
 _TUNING_DDL = (
-    "night double, user_id string, n_novel int, n_repeat int, features binary, hits binary, seen binary"
+    "night double, user_id string, n_novel int, n_repeat int, features binary, pairs binary, "
+    "hits binary, seen binary"
 )
 _LIST_DDL = (
     "user_id string, item_ids array<string>, scores array<double>, origins array<string>, reasons array<string>"
@@ -29,19 +32,19 @@ def fit_ranker(
 ) -> Model:
     """The night's model from user histories (see consumption.user_histories) of events before at_day.
 
-    vectors (n, d): item texts. Members are fitted twice: before the tuning nights, to learn the weights, and on all.
+    vectors (n, d): item texts. Members are fitted on all, and before the tuning nights and the lessons, to learn from
+    what followed.
     """
     texts = fit.text_vectors(vectors, settings.content_dimensions)
-    first_night = at_day - settings.tuning_days
-    draft = fit.draft_model(items.item_ids, _collaborative(histories, items, first_night, settings), texts, settings)
-    nights = fit.tuning_nights(draft, items.counts, items.first_days, at_day, settings)
-    tuning = weights.from_rows(_tuning_rows(histories, nights, settings), len(settings.popularity_half_lives_days))
-    learned = weights.learn(tuning, fit.prior_weights(settings), settings.weights_shrinkage, repeats)
-    draft = fit.draft_model(items.item_ids, _collaborative(histories, items, at_day, settings), texts, settings)
-    return fit.finished_model(draft, learned, items.counts, items.first_days, at_day, settings)
+    known = fit.Known(items.item_ids, Past(items.counts, items.first_days), texts)
+    read = fit.Readers(
+        collaborative=lambda before_day: _collaborative(histories, items, before_day, settings),
+        lessons=lambda nights, limit: _lessons(histories, nights, limit, settings.seed),
+    )
+    return fit.night_model(known, read, at_day, settings, repeats)
 
 
-def _collaborative(histories: DataFrame, items: Catalogue, before_day: float, settings: Ranker):
+def _collaborative(histories: DataFrame, items: Catalogue, before_day: float, settings: Ranker) -> Collaborative:
     n_items = len(items.item_ids)
     head = fit.ease_head(items.counts, n_items, before_day, settings.ease_max_items)
 
@@ -58,21 +61,23 @@ def _collaborative(histories: DataFrame, items: Catalogue, before_day: float, se
     return fit.collaborative(merged, n_items, head, settings)
 
 
-def _tuning_rows(histories: DataFrame, nights: list[candidates.Night], settings: Ranker) -> pa.Table:
-    first, last = nights[0].at_day, nights[-1].at_day + 1.0
+def _lessons(histories: DataFrame, nights: list[candidates.Night], limit: int, seed: int) -> pa.Table:
+    first, step = nights[0].at_day, nights[0].horizon_days
+    last = nights[-1].at_day + step
     acted = F.filter("days", lambda day: (day >= first) & (day < last))
-    # one user-night per user and day acted on, at most: enough to know which share of the users fits the limit
-    nights_each = F.size(F.array_distinct(F.transform(acted, lambda day: F.floor(day - F.lit(first)))))
-    active = histories.withColumn("nights", nights_each).where("nights > 0")
-    user_nights = active.agg(F.sum("nights")).head()[0] or 0
-    share = min(1.0, settings.tuning_users / max(user_nights, 1))
-    sampled = active.where(F.pmod(F.xxhash64("user_id", F.lit(settings.seed)), F.lit(1_000_000)) < share * 1_000_000)
+    # a user-night per user and window acted in, at most: enough to know which share of the users fits the limit
+    windows = F.size(F.array_distinct(F.transform(acted, lambda day: F.floor((day - F.lit(first)) / F.lit(step)))))
+    active = histories.withColumn("windows", windows).where("windows > 0")
+    user_nights = active.agg(F.sum("windows")).head()[0] or 0
+    share = min(1.0, limit / max(user_nights, 1))
+    sampled = active.where(F.pmod(F.xxhash64("user_id", F.lit(seed)), F.lit(1_000_000)) < share * 1_000_000)
     shared = histories.sparkSession.sparkContext.broadcast(nights)
 
     def rows(known: Histories) -> list[pa.RecordBatch]:
-        return [candidates.tuning_rows(known, shared.value)]
+        parts = np.array_split(np.arange(known.n_users), -(-known.n_users // _USERS_A_LESSON) or 1)
+        return [candidates.tuning_rows(take(known, part), shared.value) for part in parts]
 
-    return map_batches(sampled.drop("nights"), _over_users(rows), _TUNING_DDL).toArrow()
+    return map_batches(sampled.drop("windows"), _over_users(rows), _TUNING_DDL).toArrow()
 
 
 def load_model(rows: DataFrame) -> tuple[Model, str]:

@@ -1,13 +1,15 @@
 """From histories and counts to the night's model: partial sums, the members, the tuned weights. No Spark.
 
 The order of a night (the Spark face runs 1 and 3 over partitions of users, the rest on the driver):
-  1. pair_batches over histories before the first tuning night, and again over all of them
-  2. collaborative: the members of both fits
-  3. candidates.tuning_rows over histories, for each tuning night
-  4. weights.learn, then finished_model
+  1. pair_batches over histories before the first lesson, before the first tuning night, and over all of them
+  2. collaborative: the members of the three fits
+  3. candidates.tuning_rows over histories, for each lesson and each tuning night
+  4. weights.learn for the blend, lessons for the boosted ranker and its share, then finished_model
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +17,54 @@ import scipy.sparse as sp
 
 from interest_model.config import Ranker
 from interest_model.errors import ConfigError
-from interest_model.recommend import candidates, members, weights
+from interest_model.recommend import boosted, candidates, members, weights
 from interest_model.recommend.blend import MEMBERS, POPULARITY_MEMBERS, Collaborative, Model
+from interest_model.recommend.candidates import Night, Past
+from interest_model.recommend.features import repeaters
 from interest_model.recommend.histories import Histories, latest
 from interest_model.recommend.popularity import ItemCounts, decayed, head_items, recent
+from interest_model.recommend.weights import TuningSet
 
 _HEAD_HALF_LIFE_DAYS = 60.0
+
+
+class Known(NamedTuple):
+    """What is known of items: item_ids (n,) str, ascending; past: their counts and first days; texts (n, d) float32:
+    see text_vectors."""
+
+    item_ids: np.ndarray
+    past: Past
+    texts: np.ndarray
+
+
+class Readers(NamedTuple):
+    """What is asked of the users' histories, wherever they lie. collaborative: the members fitted on what was before a
+    day; lessons: candidates.tuning_rows of some nights, of so many user-nights at most."""
+
+    collaborative: Callable[[float], Collaborative]
+    lessons: Callable[[list[Night], int], pa.Table]
+
+
+def night_model(known: Known, read: Readers, at_day: float, settings: Ranker, repeats: bool) -> Model:
+    """The night's model: blend and boosted ranker, learned on what followed past moments, fitted up to at_day."""
+    draft = draft_model(known, read.collaborative(at_day - settings.tuning_days), settings)
+    n_half_lives = len(settings.popularity_half_lives_days)
+    nights = tuning_nights(draft, known.past, at_day, settings)
+    tuning = weights.from_rows(read.lessons(nights, settings.tuning_users), n_half_lives)
+    learned = weights.learn(tuning, prior_weights(settings), settings.weights_shrinkage, repeats)
+    last = draft_model(known, read.collaborative(at_day), settings)
+    model = finished_model(last, learned, known.past, at_day, settings)
+    if not has_lessons(known.past, at_day, settings):
+        return model
+    draft = draft_model(known, read.collaborative(first_lesson(at_day, settings)), settings)
+    nights = lesson_nights(draft, known.past, at_day, settings)
+    lessons = weights.from_rows(read.lessons(nights, settings.lesson_users), n_half_lives)
+    ended = lessons.nights <= at_day - settings.tuning_days - settings.lesson_days + 1e-9
+    early = boosted_ranker(lessons, ended, repeats, settings)
+    chances = np.zeros(tuning.real.shape)
+    chances[tuning.real] = boosted.chances(early, tuning.pairs[tuning.real])
+    mix = weights.learn_mix(tuning, learned, chances, repeats)
+    return with_boosted(model, boosted_ranker(lessons, np.ones_like(ended), repeats, settings), mix)
 
 
 def ease_head(counts: ItemCounts, n_items: int, at_day: float, size: int) -> np.ndarray:
@@ -33,7 +77,9 @@ def pair_batches(histories: Histories, n_items: int, head: np.ndarray, settings:
     read = latest(histories, settings.history_length)
     transitions = members.transition_sums(read, n_items, settings.transition_reach)
     gram = members.gram_sums(read, n_items, head)
-    return [members.to_rows("transitions", transitions), members.to_rows("gram", gram)]
+    again = sp.diags(repeaters(read, n_items)).tocsr()
+    kinds = {"transitions": transitions, "gram": gram, "repeaters": again.astype(np.float32)}
+    return [members.to_rows(kind, sums) for kind, sums in kinds.items()]
 
 
 def collaborative(rows: pa.Table, n_items: int, head: np.ndarray, settings: Ranker) -> Collaborative:
@@ -48,6 +94,7 @@ def collaborative(rows: pa.Table, n_items: int, head: np.ndarray, settings: Rank
         lift=members.transition_weights(lifted, users, width, shrinkage),
         ease=members.ease_neighbours(gram, head, settings.ease_l2, width),
         item_users=users,
+        item_repeaters=members.from_rows(rows, "repeaters", n_items).diagonal(),
     )
 
 
@@ -65,17 +112,17 @@ def text_vectors(embeddings: np.ndarray, dimensions: int) -> np.ndarray:
     return np.where(lengths > 1e-6, clean / np.maximum(lengths, 1e-6), 0.0).astype(np.float32)
 
 
-def draft_model(item_ids: np.ndarray, fitted: Collaborative, vectors: np.ndarray, settings: Ranker) -> Model:
+def draft_model(known: Known, fitted: Collaborative, settings: Ranker) -> Model:
     """A model without popularity, with the first prior's weights: what tuning nights are scored with."""
-    n = len(item_ids)
+    n = len(known.item_ids)
     prior = prior_weights(settings)[0]
     return Model(
-        item_ids=np.asarray(item_ids, dtype=str),
+        item_ids=np.asarray(known.item_ids, dtype=str),
         collaborative=fitted,
         trends=np.zeros((n, len(POPULARITY_MEMBERS))),
         popular_7_days=np.zeros(n),
         pool=np.zeros(0, dtype=np.int32),
-        vectors=vectors,
+        vectors=known.texts,
         scales=np.ones(len(MEMBERS)),
         weights_novel=prior,
         weights_repeat=prior,
@@ -83,6 +130,13 @@ def draft_model(item_ids: np.ndarray, fitted: Collaborative, vectors: np.ndarray
         history_length=np.array(settings.history_length, dtype=np.int64),
         first_days=np.full(n, np.inf),
         item_users=fitted.item_users,
+        item_repeaters=fitted.item_repeaters,
+        popular=np.zeros(0, dtype=np.int32),
+        item_facts=np.zeros((n, 0), dtype=np.float32),
+        trees=boosted.NO_TREES,
+        mix_novel=np.array(0.0),
+        mix_repeat=np.array(0.0),
+        mix_scales=np.ones(2),
     )
 
 
@@ -102,36 +156,64 @@ def prior_weights(settings: Ranker) -> np.ndarray:
     return values / values.sum(axis=1, keepdims=True)
 
 
-def tuning_nights(
-    draft: Model, counts: ItemCounts, first_days: np.ndarray, at_day: float, settings: Ranker
-) -> list[candidates.Night]:
+def tuning_nights(draft: Model, past: Past, at_day: float, settings: Ranker) -> list[Night]:
     """The nights the weights are learned on: tuning_days of them, the last one day before at_day."""
     cuts = [at_day - back for back in range(settings.tuning_days, 0, -1)]
-    half_lives, pool = settings.popularity_half_lives_days, settings.pool_items
-    return [candidates.night_at(draft, counts, first_days, cut, half_lives, pool) for cut in cuts]
+    return [candidates.night_at(draft, past, cut, 1.0, settings) for cut in cuts]
 
 
-def finished_model(
-    draft: Model, learned: weights.Learned, counts: ItemCounts, first_days: np.ndarray, at_day: float, settings: Ranker
-) -> Model:
+def has_lessons(past: Past, at_day: float, settings: Ranker) -> bool:
+    """True where the log was lesson_warm_up_days old at the first lesson."""
+    began = past.first_days.min(initial=np.inf)
+    return bool(first_lesson(at_day, settings) - began >= settings.lesson_warm_up_days)
+
+
+def lesson_nights(draft: Model, past: Past, at_day: float, settings: Ranker) -> list[Night]:
+    """The moments whose following lesson_days teach the boosted ranker, one after another up to at_day."""
+    first, step = first_lesson(at_day, settings), settings.lesson_days
+    cuts = np.arange(first, at_day - step + 1e-9, step)
+    return [candidates.night_at(draft, past, float(cut), float(step), settings) for cut in cuts]
+
+
+def first_lesson(at_day: float, settings: Ranker) -> float:
+    """The moment of the first lesson: before it the members that lessons read are fitted."""
+    return at_day - settings.learning_days
+
+
+def boosted_ranker(lessons: TuningSet, ended: np.ndarray, repeats: bool, settings: Ranker) -> np.ndarray:
+    """Trees (see boosted.fit) of the lessons marked in ended (g,) bool; few of them teach nothing: then there are none.
+
+    Where the domain does not repeat, the user's own items are no candidates.
+    """
+    rows = lessons.real & ended[:, None] if repeats else lessons.real & ended[:, None] & ~lessons.seen
+    if np.count_nonzero(ended) < settings.lesson_min_users:
+        return boosted.NO_TREES
+    return boosted.fit(lessons.pairs[rows], lessons.hits[rows], settings)
+
+
+def finished_model(draft: Model, learned: weights.Learned, past: Past, at_day: float, settings: Ranker) -> Model:
     """The night's model: draft (fitted on all events before at_day) with popularity at the night and the learned
-    weights."""
-    night = candidates.night_at(
-        draft, counts, first_days, at_day, settings.popularity_half_lives_days, settings.pool_items
-    )
+    weights. The boosted ranker is added by with_boosted."""
+    night = candidates.night_at(draft, past, at_day, 1.0, settings)
     return dataclasses.replace(
         night.model,
         trends=trends_at(night, learned.half_lives),
-        popular_7_days=recent(counts, draft.n_items, at_day, 7.0),
+        popular_7_days=recent(past.counts, draft.n_items, at_day, 7.0),
         scales=learned.scales,
         weights_novel=learned.weights_novel,
         weights_repeat=learned.weights_repeat,
         half_lives=np.array([settings.popularity_half_lives_days[learned.half_lives[0]], *draft.half_lives[1:]]),
-        first_days=first_days,
+        first_days=past.first_days,
     )
 
 
-def trends_at(night: candidates.Night, chosen: np.ndarray) -> np.ndarray:
+def with_boosted(model: Model, trees: np.ndarray, mix: weights.Mix) -> Model:
+    """The model with the boosted ranker and its share in the score."""
+    shares = {"mix_novel": np.array(mix.novel), "mix_repeat": np.array(mix.repeat), "mix_scales": mix.scales}
+    return dataclasses.replace(model, trees=trees, **shares)
+
+
+def trends_at(night: Night, chosen: np.ndarray) -> np.ndarray:
     """(n, 4) the POPULARITY_MEMBERS at a night; chosen (3,): indices of the half lives of popularity, trend and
     slow."""
     columns = night.popularity[:, chosen]

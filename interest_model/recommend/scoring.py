@@ -6,10 +6,14 @@ import numpy as np
 import scipy.sparse as sp
 
 from interest_model.recommend.blend import MEMBERS, PERSONAL_MEMBERS, POPULARITY_MEMBERS, Model
+from interest_model.recommend.boosted import chances
+from interest_model.recommend.candidates import named
+from interest_model.recommend.features import pair_features
 from interest_model.recommend.histories import Histories, latest, take
+from interest_model.recommend.member_scores import member_scores
+from interest_model.recommend.sparse_scores import lookup, popular_list, top, without
 
 _CHUNK_USERS = 512  # bounds memory: scores of so many users are held at once
-_DECIMALS = 7  # scores closer than this are ties: batches of other sizes may differ in the last float digits
 
 
 class Lists(NamedTuple):
@@ -24,55 +28,6 @@ class Lists(NamedTuple):
     origins: np.ndarray
     evidence: np.ndarray
     evidence_days: np.ndarray
-
-
-def queries(histories: Histories, n_items: int, at_day: float, half_life: float) -> sp.csr_matrix:
-    """(n_users, n_items) float32: each user's items, one consumption of age a days counting weight * 0.5 ** (a /
-    half_life)."""
-    decay = histories.weights * 0.5 ** (np.maximum(at_day - histories.days, 0.0) / half_life)
-    entries = (decay.astype(np.float32), histories.items, histories.indptr)
-    matrix = sp.csr_matrix(entries, (histories.n_users, n_items), copy=True)
-    matrix.sum_duplicates()
-    return matrix
-
-
-def member_scores(histories: Histories, model: Model, at_day: float) -> dict[str, sp.csr_matrix]:
-    """Raw scores of the PERSONAL_MEMBERS, each (n_users, n_items) CSR; an absent entry is a score of zero.
-
-    Only the latest model.history_length events of each user are read.
-    """
-    histories = latest(histories, int(model.history_length))
-    _, query_half_life, own_half_life = model.half_lives
-    recent = queries(histories, model.n_items, at_day, query_half_life)
-    own = queries(histories, model.n_items, at_day, own_half_life)
-    share = _unit_rows(recent)
-    return {
-        "transitions": (share @ model.collaborative.transitions).tocsr(),
-        "lift": (share @ model.collaborative.lift).tocsr(),
-        "ease": (own @ model.collaborative.ease).tocsr(),
-        "content": content_scores(share, model),
-        "own": own,
-        "own_recent": recent,
-    }
-
-
-def _unit_rows(matrix: sp.csr_matrix) -> sp.csr_matrix:
-    totals = np.asarray(matrix.sum(axis=1)).ravel()
-    return (sp.diags((1.0 / np.maximum(totals, 1e-30)).astype(np.float32)) @ matrix).tocsr()
-
-
-def content_scores(share: sp.csr_matrix, model: Model) -> sp.csr_matrix:
-    """(n_users, n_items) CSR: dot product of the user's mean item vector and each pool item's; zero below zero.
-
-    A matrix product adds up a row's terms in an order that depends on the batch. Steps of 2**-20 swallow that, so a
-    user's scores do not depend on who else is in the batch, nor the night's model on how events lie in files.
-    """
-    vectors = model.vectors.astype(np.float64)
-    similarity = np.rint(np.maximum((share @ vectors) @ vectors[model.pool].T, 0.0) * 2.0**20) * 2.0**-20
-    n_users, width = similarity.shape
-    indices = np.tile(model.pool, n_users)
-    entries = (similarity.ravel().astype(np.float32), indices, np.arange(n_users + 1) * width)
-    return sp.csr_matrix(entries, (n_users, model.n_items))
 
 
 def blended(scores: dict[str, sp.csr_matrix], model: Model, weights: np.ndarray) -> sp.csr_matrix:
@@ -96,57 +51,6 @@ def blended(scores: dict[str, sp.csr_matrix], model: Model, weights: np.ndarray)
     return total
 
 
-def without(scores: sp.csr_matrix, histories: Histories) -> sp.csr_matrix:
-    """The scores with every item of the user's own history at minus infinity."""
-    result = scores.copy()
-    result.data[_find(result, _keys(histories.rows, histories.items, result.shape[1]))[0]] = -np.inf
-    return result
-
-
-def _keys(rows: np.ndarray, columns: np.ndarray, width: int) -> np.ndarray:
-    return rows.astype(np.int64) * width + columns
-
-
-def _find(matrix: sp.csr_matrix, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the wanted keys (row * width + column) stand in the matrix's data, and which of them are there at all."""
-    matrix.sort_indices()
-    keys = _keys(np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices, matrix.shape[1])
-    place = np.searchsorted(keys, wanted)
-    there = place < len(keys)
-    there[there] = keys[place[there]] == wanted[there]
-    return place[there], there
-
-
-def lookup(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """(k,) values of a CSR matrix at (rows, columns); zero where it has no entry."""
-    values = np.zeros(len(rows))
-    place, there = _find(matrix, _keys(rows, columns, matrix.shape[1]))
-    values[there] = matrix.data[place]
-    return values
-
-
-def top(scores: sp.csr_matrix, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The `length` best entries of each row: rows, ranks from 1, columns, scores. Ties go to the smaller column.
-
-    Entries of minus infinity are left out, so a row may give fewer.
-    """
-    counts = np.diff(scores.indptr)
-    rounded = np.round(scores.data.astype(np.float64), _DECIMALS)
-    rows = np.repeat(np.arange(scores.shape[0]), counts)
-    if len(counts) and counts.max() > length:
-        padded = np.full((len(counts), counts.max()), -np.inf)
-        padded[rows, np.arange(len(rows)) - scores.indptr[:-1][rows]] = rounded
-        bar = np.partition(padded, counts.max() - length, axis=1)[:, counts.max() - length]
-    else:
-        bar = np.full(len(counts), -np.inf)
-    kept = np.flatnonzero((rounded >= bar[rows]) & (rounded > -np.inf))
-    order = kept[np.lexsort((scores.indices[kept], -rounded[kept], rows[kept]))]
-    starts = np.searchsorted(rows[order], np.arange(scores.shape[0]))
-    ranks = np.arange(len(order)) - starts[rows[order]] + 1
-    order, ranks = order[ranks <= length], ranks[ranks <= length]
-    return rows[order], ranks, scores.indices[order], rounded[order]
-
-
 def recommend(histories: Histories, model: Model, at_day: float, length: int, repeats: bool) -> Lists:
     """The `length` best items of every user at the scoring time `at_day` (days since epoch), with origin and evidence.
 
@@ -162,11 +66,35 @@ def recommend(histories: Histories, model: Model, at_day: float, length: int, re
     return Lists(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
+def final_scores(
+    histories: Histories, scores: dict[str, sp.csr_matrix], model: Model, at_day: float, repeats: bool
+) -> sp.csr_matrix:
+    """(n_users, n_items) CSR: the score that lists are made by. Blend and boosted ranker, each divided by its typical
+    best, in the shares that past nights found; seen items at minus infinity unless `repeats`. scores: of the members.
+    """
+    share = model.mix(repeats)
+    total = mixed(histories, scores, model, at_day, (repeats, share)) if share > 0 else None
+    total = blended(scores, model, model.weights(repeats)) if total is None else total
+    return total if repeats else without(total, histories)
+
+
+def mixed(histories: Histories, scores, model: Model, at_day: float, kind: tuple[bool, float]) -> sp.csr_matrix:
+    """(n_users, n_items) CSR over the candidates (see candidates.named): blend and boosted ranker in shares.
+
+    kind: whether seen items stay (which weights the blend takes), and the share of the boosted ranker, 0 to 1.
+    """
+    repeats, share = kind
+    rows, columns = named(scores, histories, model)
+    boosted = chances(model.trees, pair_features(histories, scores, model, at_day, rows, columns))
+    blend = contributions(scores, model, model.weights(repeats), rows, columns).sum(axis=1)
+    values = (1.0 - share) * blend / model.mix_scales[0] + share * boosted / model.mix_scales[1]
+    return sp.csr_matrix((values + 1e-30, (rows, columns)), scores["own"].shape)
+
+
 def _recommend(histories: Histories, model: Model, at_day: float, length: int, repeats: bool) -> Lists:
     scores = member_scores(histories, model, at_day)
     weights = model.weights(repeats)
-    total = blended(scores, model, weights)
-    users, ranks, items, best = top(total if repeats else without(total, histories), length)
+    users, ranks, items, best = top(final_scores(histories, scores, model, at_day, repeats), length)
     parts = contributions(scores, model, weights, users, items)
     origins = parts.argmax(axis=1)
     evidence, days = _evidence(histories, model, at_day, (users, items, origins))
@@ -215,14 +143,6 @@ def _links(model: Model, member: str, own: np.ndarray, items: np.ndarray) -> np.
     if member == "content":
         return np.einsum("kd,kd->k", model.vectors[own], model.vectors[items], dtype=np.float64)
     return lookup(getattr(model.collaborative, member), own, items)
-
-
-def popular_list(scores: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Catalogue positions and scores of the `length` items with the largest scores (n,) above zero, ties to the
-    smaller."""
-    order = np.argsort(-scores, kind="stable")[:length]
-    order = order[scores[order] > 0]
-    return order, scores[order]
 
 
 def fallback(model: Model, length: int) -> tuple[np.ndarray, np.ndarray]:

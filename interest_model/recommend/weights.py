@@ -6,24 +6,37 @@ import numpy as np
 import pyarrow as pa
 
 from interest_model.recommend.blend import MEMBERS, PERSONAL_MEMBERS
+from interest_model.recommend.features import FEATURES
 
 _CUTOFF = 10
 _STEPS = np.array([0.0, 0.4, 0.7, 1.4, 2.5])  # what a weight is multiplied by when it is tried
 _ROUNDS = 3
+_SHARES = np.array([0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0])  # of the boosted ranker, that are tried
 
 
 class TuningSet(NamedTuple):
-    """g user-nights with up to c candidates each. popularity (g, c, h), youth (g, c), personal (g, c, 6) float32;
-    hits, seen, real (g, c) bool, real marks true candidates; n_novel, n_repeat (g,) items of the day after."""
+    """g user-nights with up to c candidates each. nights (g,): days since epoch; popularity (g, c, h), youth (g, c),
+    personal (g, c, 6), pairs (g, c, F) float32; hits, seen, real (g, c) bool, real marks true candidates; n_novel,
+    n_repeat (g,) items of the days after."""
 
+    nights: np.ndarray
     popularity: np.ndarray
     youth: np.ndarray
     personal: np.ndarray
+    pairs: np.ndarray
     hits: np.ndarray
     seen: np.ndarray
     real: np.ndarray
     n_novel: np.ndarray
     n_repeat: np.ndarray
+
+
+class Mix(NamedTuple):
+    """novel, repeat: share of the boosted ranker in the score; scales (2,): typical best of the blend and of it."""
+
+    novel: float
+    repeat: float
+    scales: np.ndarray
 
 
 class Learned(NamedTuple):
@@ -42,14 +55,23 @@ def from_rows(rows: pa.Table, n_half_lives: int) -> TuningSet:
     hits = [np.frombuffer(one, "u1") for one in rows.column("hits").to_pylist()]
     lengths = np.array([len(one) for one in hits], dtype=np.int64)
     real = np.arange(lengths.max(initial=1))[None, :] < lengths[:, None]
-    features = np.zeros((*real.shape, width), dtype=np.float32)
-    features[real] = np.frombuffer(b"".join(rows.column("features").to_pylist()), "<f4").reshape(-1, width)
+    features, pairs = _padded(rows.column("features"), real, width), _padded(rows.column("pairs"), real, len(FEATURES))
     flags = np.zeros((2, *real.shape), dtype=bool)
     flags[0][real] = np.concatenate([*hits, np.zeros(0, "u1")]).astype(bool)
     flags[1][real] = np.frombuffer(b"".join(rows.column("seen").to_pylist()), "u1").astype(bool)
     counts = [np.asarray(rows.column(name)).astype(np.int64) for name in ("n_novel", "n_repeat")]
     h = n_half_lives
-    return TuningSet(features[..., :h], features[..., h], features[..., h + 1 :], flags[0], flags[1], real, *counts)
+    nights = np.asarray(rows.column("night"))
+    return TuningSet(
+        nights, features[..., :h], features[..., h], features[..., h + 1 :], pairs, flags[0], flags[1], real, *counts
+    )
+
+
+def _padded(column: pa.ChunkedArray, real: np.ndarray, width: int) -> np.ndarray:
+    """(g, c, width) float32 from the bytes of each user-night; zero where there is no candidate."""
+    values = np.zeros((*real.shape, width), dtype=np.float32)
+    values[real] = np.frombuffer(b"".join(column.to_pylist()), "<f4").reshape(-1, width)
+    return values
 
 
 class Judge:
@@ -92,6 +114,35 @@ def learn(tuning: TuningSet, priors: np.ndarray, shrinkage: float, repeats: bool
     novel = _best_climb(features, Judge(tuning, False), _without_own(priors), shrinkage)
     again = _best_climb(features, Judge(tuning, True), priors, shrinkage) if repeats else novel
     return Learned(chosen, scales, novel, again)
+
+
+def learn_mix(tuning: TuningSet, learned: Learned, chances: np.ndarray, repeats: bool) -> Mix:
+    """How much of the score the boosted ranker gets: the share with the best NDCG@10 on the tuning nights.
+
+    chances (g, c): the boosted ranker's, of trees that have not seen these nights. With an empty set it gets nothing.
+    """
+    features = member_features(tuning, learned.half_lives) / learned.scales
+    novel, again = features @ learned.weights_novel, features @ learned.weights_repeat
+    scales = np.array([_typical_best(again if repeats else novel, tuning.real), _typical_best(chances, tuning.real)])
+    shares = [
+        _best_share(Judge(tuning, variant), blend / scales[0], chances / scales[1])
+        for variant, blend in ((False, novel), (repeats, again))
+    ]
+    return Mix(*shares, scales)
+
+
+def _best_share(judge: Judge, blend: np.ndarray, boosted: np.ndarray) -> float:
+    if not len(judge.users):
+        return 0.0
+    one, other = blend[judge.users], boosted[judge.users]
+    figures = [judge.values((1.0 - share) * one + share * other).mean() for share in _SHARES]
+    return float(_SHARES[int(np.argmax(np.round(figures, 9)))])
+
+
+def _typical_best(scores: np.ndarray, real: np.ndarray) -> float:
+    """Mean over user-nights of the best score; one where nothing scored."""
+    best = float(np.where(real, scores, 0.0).max(axis=1).mean()) if len(scores) else 0.0
+    return best if best > 1e-12 else 1.0
 
 
 def _best_climb(features: np.ndarray, judge: Judge, priors: np.ndarray, shrinkage: float) -> np.ndarray:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from interest_model.config import FitSettings, ModelSettings
 from interest_model.interest.dynamics import Batch, Targets
 from interest_model.interest.item_tower import MASKED
+from interest_model.model_settings import FitSettings, ModelSettings
 from interest_model.recommend.histories import Histories
 
 _POOL_BATCHES = 50  # shuffled batches' worth of sequences that are sorted by length together
@@ -129,19 +129,21 @@ class TrainingBatches:
 
 
 def scoring_batches(
-    sequences: Sequences, max_length: int, batch_size: int, query_day: float
+    sequences: Sequences, max_length: int, batch_size: int, query_day: float | np.ndarray
 ) -> Iterator[tuple[np.ndarray, Batch]]:
-    """Users (b,) and a batch whose one scored position per row is the state at query_day (days since 1970-01-01 UTC).
+    """Users (b,) and a batch whose one scored position per row is the state at query_day (days since 1970-01-01 UTC;
+    one for all, or one for each user).
 
     All users once, those of like length together. The model refuses histories with events after query_day.
     """
-    spans = truncated(sequences.histories.indptr, max_length)
+    spans, asked = truncated(sequences.histories.indptr, max_length), np.asarray(query_day, dtype=np.float64)
+    asked = np.broadcast_to(asked, sequences.histories.n_users)
     for users in batch_rows(spans.stops - spans.starts, batch_size, True, None):
         events, mask = padded(Spans(spans.starts[users], spans.stops[users]))
         batch = _tensors(sequences, events, events, mask)
         last = np.maximum(mask.sum(axis=1) - 1, 0)
         query = batch.days.clone()
-        query[np.arange(len(users)), last] = query_day
+        query[np.arange(len(users)), last] = torch.from_numpy(asked[users])
         places = torch.from_numpy(np.arange(len(users)) * mask.shape[1] + last)
         yield users, batch._replace(query_days=query, positions=places)
 

@@ -49,7 +49,7 @@ def prepare(night: "Night", split: Split, embeddings: DataFrame) -> Work:
     tables = dict(night.storage.versions_read)
     key = _key(night, tables)
     folder = night.storage.local_folder("training") / f"{night.run_date}-{key[:12]}"
-    items = catalogue(split.known, split.at_day, night.settings.ranker.tuning_days)
+    items = catalogue(split.known, split.at_day, night.settings.ranker.learning_days)
     files = folder / "snapshot"
     if not snapshot.exists(files):
         files.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,8 @@ from pyspark.sql import SparkSession
 from torch import distributed
 
 import interest_model
-from interest_model.config import FitSettings, ModelSettings
 from interest_model.interest import model as zoo
+from interest_model.model_settings import FitSettings, ModelSettings
 from interest_model.training import processes, snapshot
 from interest_model.training.fit import Course
 from interest_model.training.sequence_model import Past, Trained, train

@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from interest_model.config import FitSettings
 from interest_model.interest.dynamics import Batch
 from interest_model.interest.model import InterestModel
+from interest_model.model_settings import FitSettings
 from interest_model.training import losses, processes
 
 _KEPT_CHECKPOINTS = 2

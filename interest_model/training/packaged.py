@@ -1,5 +1,6 @@
 """A trained model with all it takes to score people: what the registry keeps. torch, no Spark, no pickle."""
 
+import copy
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +27,7 @@ class Packaged(NamedTuple):
     facts: dict
 
     def with_catalogue(self, item_ids: np.ndarray, features: ItemFeatures, encoder: str) -> InterestModel:
-        """The model over another catalogue: known items keep their embedding, new ones score by their text.
+        """A copy of the model over another catalogue: known items keep their embedding, new ones score by their text.
 
         Text vectors of another encoder (or none at all) mean nothing to it: then known items keep their old ones, new
         ones have none.
@@ -38,8 +39,9 @@ class Packaged(NamedTuple):
         vectors = features.vectors
         if encoder != self.facts["encoder"] or _widths(vectors) != _widths(own.vectors):
             vectors = {name: np.where(places[:, None] >= 0, one[places], 0.0) for name, one in own.vectors.items()}
-        self.model.tower.set_catalogue(features._replace(vectors=vectors, id_rows=rows))
-        return self.model
+        moved = copy.deepcopy(self.model)  # item_ids go with the model as it is: the next catalogue starts there again
+        moved.tower.set_catalogue(features._replace(vectors=vectors, id_rows=rows))
+        return moved
 
     def recommend(self, frame: pd.DataFrame, length: int) -> pd.DataFrame:
         """One row (items, scores) for each row (items, days, at_day): the best `length` items, best first.

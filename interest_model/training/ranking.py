@@ -91,11 +91,25 @@ def _best(scores: Tensor, histories: Histories, length: int, repeats: bool) -> t
     if not repeats:
         scores = scores.clone()
         scores[torch.from_numpy(histories.rows), torch.from_numpy(histories.items).long()] = -torch.inf
-    best, items = torch.sort(scores, dim=1, descending=True, stable=True)
-    best, items = best[:, :length].numpy(), items[:, :length].numpy()
+    best, items = (one.numpy() for one in best_of(scores, length))
     short = ((0, 0), (0, length - items.shape[1]))
     lists = np.pad(np.where(best > -np.inf, items, -1), short, constant_values=-1)
     return lists, np.pad(best, short, constant_values=-np.inf)
+
+
+def best_of(scores: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """The `length` best scores of each row of (b, n), best first, and their positions: (b, min(length, n)) both.
+
+    Ties go to the smaller position. A score that is no number counts as minus infinity.
+    """
+    scores = torch.where(scores.isnan(), -torch.inf, scores)
+    length = min(length, scores.shape[1])
+    bar = scores.topk(length, dim=1).values[:, -1:]
+    above, tied = scores > bar, scores == bar
+    kept = above | (tied & (tied.cumsum(dim=1) <= length - above.sum(dim=1, keepdim=True)))
+    items = kept.nonzero()[:, 1].view(len(scores), length)  # ascending: a stable sort leaves ties in order of position
+    best, order = scores.gather(1, items).sort(dim=1, descending=True, stable=True)
+    return best, items.gather(1, order)
 
 
 def ndcg(lists: np.ndarray, cases: Cases, n_items: int) -> tuple[np.ndarray, np.ndarray]:

@@ -25,6 +25,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from safetensors import SafetensorError
 
 from interest_model import __version__
 from interest_model.config import Tracking
@@ -109,14 +110,19 @@ class Registry:
             self.client.set_model_version_tag(name, version, key.replace("@", " at "), text)
 
     def load(self, name: str, version: str) -> Packaged:
-        """The version's model. DataError where the registry does not have it."""
+        """The version's model. DataError where the registry does not have it, or its files are missing or broken."""
         try:
             source = self.client.get_model_version(name, version).source
         except MlflowException as error:
-            raise DataError(f"model {name}: version {version} is not in the registry {self.experiment}") from error
-        with tempfile.TemporaryDirectory() as folder:
-            found = mlflow.artifacts.download_artifacts(f"{source}/artifacts/model", dst_path=folder)
-            return packaged.load(Path(found))
+            text = f"model {name}: version {version} is not in the registry {self.experiment}"
+            raise DataError(text, remedy(name)) from error
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                found = mlflow.artifacts.download_artifacts(f"{source}/artifacts/model", dst_path=folder)
+                return packaged.load(Path(found))
+        except (MlflowException, SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            text = f"model {name} version {version}: its files at {source} cannot be read ({error})"
+            raise DataError(text, remedy(name)) from error
 
     def rows(self, name: str = "") -> list[dict]:
         """One row per version, newest first: name, version, aliases, and the tags of the decision on it."""
@@ -152,6 +158,11 @@ class Registry:
         self.client.log_inputs(run_id, [_dataset(*one) for one in training.tables.items()])
         self.client.log_figure(run_id, _plot(training.courses), "losses.png")
         return run_id
+
+
+def remedy(name: str) -> str:
+    """What to do where a version that a night needs cannot be loaded."""
+    return f"put the registry's files back, or take the version out: interest-model rollback --model {name}"
 
 
 def signature() -> ModelSignature:

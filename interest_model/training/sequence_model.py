@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from interest_model.config import FitSettings, ModelSettings
 from interest_model.errors import DataError
 from interest_model.interest.item_tower import ItemFeatures
 from interest_model.interest.model import InterestModel, build
+from interest_model.model_settings import FitSettings, ModelSettings
 from interest_model.training import processes
 from interest_model.training.batches import Sequences, TrainingBatches
 from interest_model.training.fit import Course, Progress, TrainingData, fit

@@ -22,9 +22,9 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from safetensors.numpy import load_file, save_file
 
-from interest_model.config import FitSettings
 from interest_model.errors import DataError
 from interest_model.interest.item_tower import ItemFeatures
+from interest_model.model_settings import FitSettings
 from interest_model.recommend.consumption import Catalogue
 from interest_model.recommend.histories import Histories
 from interest_model.training.batches import Sequences

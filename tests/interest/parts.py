@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from interest_model.config import FitSettings, ModelSettings, load_settings
+from interest_model.config import load_settings
+from interest_model.model_settings import FitSettings, ModelSettings
 
 _FIXED = {"max_length": 128, "dropout": 0.2, "id_dropout": 0.1}
 _QUICK = {"target": "next", "query": "night", "positions": 0, "negatives": 256, "seed": 0, "patience": 3}

@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from interest_model import config
-from interest_model.config import ModelSettings
+from interest_model import model_settings
 from interest_model.interest import dynamics
 from interest_model.interest import model as zoo
 from interest_model.interest.dynamics import DYNAMICS, ENCODERS, Batch
 from interest_model.interest.heads import HEADS
 from interest_model.interest.item_tower import ItemFeatures
 from interest_model.interest.model import InterestModel
+from interest_model.model_settings import ModelSettings
 from tests.interest.parts import model_settings
 
 N_ITEMS, LENGTH = 7, 5
@@ -201,7 +201,7 @@ def test_wrong_settings_are_refused(wrong):
 
 
 def test_settings_name_every_kind_there_is():
-    assert (set(config.ENCODERS), set(config.DYNAMICS), set(config.HEADS)) == (set(ENCODERS), set(DYNAMICS), set(HEADS))
+    assert (set(model_settings.ENCODERS), set(model_settings.DYNAMICS), set(model_settings.HEADS)) == (set(ENCODERS), set(DYNAMICS), set(HEADS))
 
 
 def test_kilometres_by_known_distances():

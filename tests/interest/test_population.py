@@ -188,8 +188,8 @@ def test_the_arima_interval_of_a_mean_by_hand(monkeypatch, variances, of_the_mea
             half = 1.2815515655446004 * np.sqrt(variances[:h])
             return {"mean": np.full(h, y[-1]), "lo-80": y[-1] - half, "hi-80": y[-1] + half}
 
-    monkeypatch.setattr(population, "AutoARIMA", Fitted)
-    mean, width = population._arima_of(np.array([3.0, 1.0, 2.0]), 4)
+    monkeypatch.setattr("statsforecast.models.AutoARIMA", Fitted)
+    mean, width = population._arima_of(np.array([3.0, 1.0, 2.0]), [2, 4])[:, 1]
     # the library sees the series over its mean, 2
     assert mean == pytest.approx(2.0)
     assert width == pytest.approx(2 * 1.28155 * np.sqrt(of_the_mean), rel=1e-5)

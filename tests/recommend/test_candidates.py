@@ -12,7 +12,7 @@ def rows_of(world, at_day=40.0):
     model = fitted(world, 40, at_day)
     first = np.full(40, np.inf)
     np.minimum.at(first, world.items, world.days)
-    nights = fit.tuning_nights(model, counts_of(world, at_day), first, at_day, settings)
+    nights = fit.tuning_nights(model, candidates.Past(counts_of(world, at_day), first), at_day, settings)
     return candidates.tuning_rows(world, nights), len(settings.popularity_half_lives_days)
 
 
@@ -36,12 +36,12 @@ def test_tuning_reads_nothing_from_after_the_day_it_judges():
     first = np.full(40, np.inf)
     np.minimum.at(first, world.items, world.days)
     counts = counts_of(world, 30.0)
-    night = candidates.night_at(model, counts, first, 30.0, settings.popularity_half_lives_days, 20)
+    night = candidates.night_at(model, candidates.Past(counts, first), 30.0, 1.0, settings)
     known = keep(world, world.days < 31.0)
     whole, cut = candidates.tuning_rows(world, [night]), candidates.tuning_rows(known, [night])
     assert whole.equals(cut)
     fresh = counts_of(between(world, -np.inf, 30.0), 30.0)
-    same = candidates.night_at(model, fresh, first, 30.0, settings.popularity_half_lives_days, 20)
+    same = candidates.night_at(model, candidates.Past(fresh, first), 30.0, 1.0, settings)
     assert np.array_equal(same.popularity, night.popularity)
 
 
@@ -58,7 +58,10 @@ def test_features_survive_the_arrow_rows():
 def test_no_user_gives_no_row():
     rows, _ = rows_of(checkerboard())
     night = fit.tuning_nights(
-        fitted(checkerboard(), 40, 40.0), counts_of(checkerboard(), 40.0), np.zeros(40), 40.0, ranker_settings()
+        fitted(checkerboard(), 40, 40.0),
+        candidates.Past(counts_of(checkerboard(), 40.0), np.zeros(40)),
+        40.0,
+        ranker_settings(),
     )
     assert candidates.tuning_rows(histories({"a": []}), night).num_rows == 0
     assert candidates.tuning_rows(histories({"a": []}), night).schema == rows.schema

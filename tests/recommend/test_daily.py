@@ -48,7 +48,7 @@ def spark_model(events, partitions):
 
     settings, at_day = ranker_settings(), FIRST_DAY + DAYS
     consumption = consumed(events)
-    items = catalogue(consumption, at_day, settings.tuning_days)
+    items = catalogue(consumption, at_day, settings.learning_days)
     frame = user_histories(consumption, items.item_ids, settings.seen_length).repartition(partitions).persist()
     return frame, fit_ranker(frame, items, np.zeros((len(items.item_ids), 4), np.float32), at_day, settings, False)
 
@@ -90,7 +90,7 @@ def test_time_bins_in_sql_are_those_of_numpy(world, events):
     from interest_model.recommend.consumption import catalogue, consumed
 
     at_day = FIRST_DAY + DAYS
-    items = catalogue(consumed(events), at_day, 2)
+    items = catalogue(consumed(events), at_day, 52)
     bare = counts_of(between(histories(world), -np.inf, at_day), at_day)
     by_item = [popularity.decayed(counts, N_ITEMS, at_day, (0.5, 7.0)) for counts in (items.counts, bare)]
     np.testing.assert_allclose(*by_item, rtol=1e-9)

@@ -6,9 +6,10 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interest_model.recommend import scoring
+from interest_model.recommend import scoring, sparse_scores
 from interest_model.recommend.blend import MEMBERS, Model
 from interest_model.recommend.histories import take
+from interest_model.recommend.member_scores import content_scores, member_scores, queries
 from tests.recommend.worlds import checkerboard, fitted, histories
 
 
@@ -52,7 +53,7 @@ def test_content_finds_items_nobody_consumed_yet():
     vectors = np.zeros((42, 4), np.float32)
     vectors[np.arange(42), np.arange(42) % 2] = 1.0
     model = only(fitted(whole, 42, 40.0, vectors=vectors), "content")
-    scores = scoring.member_scores(take(whole, np.arange(60)), model, 40.0)["content"].toarray()
+    scores = member_scores(take(whole, np.arange(60)), model, 40.0)["content"].toarray()
     assert (scores[0::2, 40] > 0.99).all() and (scores[0::2, 41] == 0).all()
     assert (scores[1::2, 41] > 0.99).all() and (scores[1::2, 40] == 0).all()
 
@@ -135,7 +136,7 @@ def test_the_model_survives_its_arrays(board):
 
 
 def test_queries_halve_with_age_and_add_up():
-    found = scoring.queries(histories({"a": [(1, 6.0), (0, 8.0), (1, 8.0)]}), 2, 10.0, 2.0).toarray()
+    found = queries(histories({"a": [(1, 6.0), (0, 8.0), (1, 8.0)]}), 2, 10.0, 2.0).toarray()
     assert found.tolist() == [[0.5, 0.75]]
 
 
@@ -144,7 +145,7 @@ cells = st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0, -1.0]), min_size=
 
 @given(cells, st.integers(1, 7))
 def test_top_is_a_stable_sort_of_each_row(rows, length):
-    rows_found, ranks, columns, scores = scoring.top(sp.csr_matrix(np.array(rows)), length)
+    rows_found, ranks, columns, scores = sparse_scores.top(sp.csr_matrix(np.array(rows)), length)
     for number, row in enumerate(rows):
         expected = sorted((c for c in range(6) if row[c]), key=lambda c: (-row[c], c))[:length]
         here = rows_found == number
@@ -160,8 +161,8 @@ def test_content_scores_do_not_depend_on_the_batch_to_the_last_bit():
     vectors = rng.normal(size=(30, 64)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     model = dataclasses.replace(model, vectors=vectors, pool=np.arange(30, dtype=np.int32))
-    share = scoring.queries(world, 30, 10.0, 14.0)
-    whole = scoring.content_scores(share, model).toarray()
+    share = queries(world, 30, 10.0, 14.0)
+    whole = content_scores(share, model).toarray()
     assert np.allclose(whole, np.maximum((share @ vectors) @ vectors.T, 0.0), atol=1e-5)
     for some in ([0], [3, 511], range(513), range(500, 700)):
-        assert scoring.content_scores(share[list(some)], model).toarray().tobytes() == whole[list(some)].tobytes()
+        assert content_scores(share[list(some)], model).toarray().tobytes() == whole[list(some)].tobytes()

@@ -19,7 +19,10 @@ def tuning(good: int, n_nights: int = 40, n_candidates: int = 30, seed: int = 0)
     popularity = rng.random((*shape, 3)).astype(np.float32)
     ones = np.ones(n_nights, dtype=np.int64)
     none = np.zeros(shape, dtype=bool)
-    return weights.TuningSet(popularity, np.ones(shape, np.float32), personal, hits, none, ~none, ones, ones)
+    pairs = np.zeros((*shape, 0), np.float32)
+    nights = np.arange(n_nights, dtype=np.float64)
+    youth = np.ones(shape, np.float32)
+    return weights.TuningSet(nights, popularity, youth, personal, pairs, hits, none, ~none, ones, ones)
 
 
 def test_the_member_that_knows_gets_the_weight():
@@ -66,6 +69,8 @@ def test_the_half_life_whose_list_is_best_is_chosen():
 def test_judge_by_hand():
     """Hit at rank 2, one of two wanted items: (1 / log2 3) / (1 + 1 / log2 3); a seen candidate is no rival."""
     one = weights.TuningSet(
+        nights=np.zeros(1),
+        pairs=np.zeros((1, 4, 0), np.float32),
         popularity=np.zeros((1, 4, 1), np.float32),
         youth=np.zeros((1, 4), np.float32),
         personal=np.zeros((1, 4, 6), np.float32),

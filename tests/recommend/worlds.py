@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from interest_model.config import Ranker, load_settings
-from interest_model.recommend import candidates, fit, weights
+from interest_model.recommend import candidates, fit
 from interest_model.recommend.blend import Model
 from interest_model.recommend.histories import Histories, between
 from interest_model.recommend.popularity import ItemCounts, bin_day
@@ -29,7 +29,7 @@ def ranker_settings(**changes) -> Ranker:
 
 def counts_of(known: Histories, at_day: float) -> ItemCounts:
     """Counts per item and time bin of all events."""
-    bins = bin_day(known.days, at_day - 30)
+    bins = bin_day(known.days, at_day - 80)
     pairs, sizes = np.unique(np.stack([known.items, bins]), axis=1, return_counts=True)
     return ItemCounts(pairs[0].astype(np.int32), pairs[1], sizes.astype(np.float64))
 
@@ -49,13 +49,11 @@ def fitted(known: Histories, n_items: int, at_day: float, repeats: bool = False,
         rows = pa.Table.from_batches(fit.pair_batches(between(known, -np.inf, day), n_items, head, settings))
         return fit.collaborative(rows, n_items, head, settings)
 
-    draft = fit.draft_model(names, members_at(at_day - settings.tuning_days), vectors, settings)
-    nights = fit.tuning_nights(draft, counts, first_days, at_day, settings)
-    rows = pa.Table.from_batches([candidates.tuning_rows(known, nights)])
-    tuning = weights.from_rows(rows, len(settings.popularity_half_lives_days))
-    learned = weights.learn(tuning, fit.prior_weights(settings), settings.weights_shrinkage, repeats)
-    draft = fit.draft_model(names, members_at(at_day), vectors, settings)
-    return fit.finished_model(draft, learned, counts, first_days, at_day, settings)
+    def lessons(nights, limit):
+        return pa.Table.from_batches([candidates.tuning_rows(known, nights)])
+
+    items = fit.Known(names, candidates.Past(counts, first_days), vectors)
+    return fit.night_model(items, fit.Readers(members_at, lessons), at_day, settings, repeats)
 
 
 def checkerboard(n_users: int = 60, n_items: int = 40, days: int = 40, seed: int = 3) -> Histories:

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interest_model.config import FitSettings, ModelSettings
 from interest_model.interest.dynamics import Batch
+from interest_model.model_settings import FitSettings, ModelSettings
 from interest_model.training import batches
 from interest_model.training.batches import Sequences, Spans, TrainingBatches
 from tests.interest.parts import fit_settings, model_settings

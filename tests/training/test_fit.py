@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from interest_model.config import FitSettings, ModelSettings
 from interest_model.interest import model as zoo
 from interest_model.interest.dynamics import DYNAMICS, ENCODERS
 from interest_model.interest.heads import HEADS
 from interest_model.interest.item_tower import ItemFeatures
 from interest_model.interest.model import InterestModel
+from interest_model.model_settings import FitSettings, ModelSettings
 from interest_model.training.batches import Sequences, TrainingBatches, scoring_batches
 from interest_model.training.fit import Course, Progress, TrainingData, fit, hit_rate
 from tests.interest.parts import fit_settings, model_settings

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from interest_model.config import FitSettings, ModelSettings
 from interest_model.interest import model as zoo
 from interest_model.interest.item_tower import ItemFeatures
+from interest_model.model_settings import FitSettings, ModelSettings
 from interest_model.training.batches import Sequences
 from interest_model.training.packaged import Packaged
 from interest_model.training.sequence_model import Past

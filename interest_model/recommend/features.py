@@ -1,0 +1,146 @@
+"""What the boosted ranker reads of a user and a candidate item: one row of numbers per pair. No Spark."""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from interest_model.recommend.histories import Histories, latest
+from interest_model.recommend.popularity import ItemCounts, decayed
+from interest_model.recommend.sparse_scores import lookup
+
+ITEM_HALF_LIVES_DAYS = (0.5, 1.0, 2.0, 7.0, 14.0, 56.0, 112.0)
+_ITEM_NAMES = (
+    *(f"popularity_{half_life:g}_days" for half_life in ITEM_HALF_LIVES_DAYS),
+    "rise_month", "rise_week", "age_days", "silent_days", "users", "repeat_rate",
+)  # fmt: skip
+_OWN_NAMES = ("own_days", "own_share", "own_last_days", "own_first_days", "own_gaps", "own_60_days")
+_USER_NAMES = ("user_days", "user_last_days", "user_first_days")
+_MEMBER_NAMES = ("transitions", "lift", "ease", "content", "own", "own_recent")
+FEATURES = (*_ITEM_NAMES, *_OWN_NAMES, *_USER_NAMES, *_MEMBER_NAMES, "ease_once", "ease_rank", "lift_rank")
+"""popularity_*: ln of decayed counts over the largest; rise_month: ln popularity of 7 against 112 days, rise_week: 1
+against 14; age_days, silent_days: ln(1 + days since the item was first and last taken); users: ln(1 + its users);
+repeat_rate: share of them who took it on several days. own_days: days on which the user took the item, own_share: of
+all the user's days; own_last_days, own_first_days: ln(1 + age), -1 where never; own_gaps: age of the last in mean gaps
+between the user's own, -1 with fewer than two; own_60_days: events with a half life of 60 days. user_days: days on
+which the user acted; user_last_days, user_first_days: ln(1 + age). The members' raw scores; ease_once: EASE on items
+taken, however often; ease_rank, lift_rank: ln(rank) among the user's candidates."""
+
+_FLOOR = 1e-6
+_OWN_HALF_LIFE_DAYS = 60.0
+
+
+class ItemSums(NamedTuple):
+    """Both (n,) float64: users of each item, and those who took it on more than one day."""
+
+    users: np.ndarray
+    repeaters: np.ndarray
+
+
+def repeaters(histories: Histories, n_items: int) -> np.ndarray:
+    """(n_items,) users of `histories` who took the item on more than one UTC day."""
+    pairs = np.unique(_user_item_days(histories, n_items)[:2], axis=1, return_counts=True)
+    return np.bincount(pairs[0][1][pairs[1] > 1], minlength=n_items).astype(np.float64)
+
+
+def _user_item_days(histories: Histories, n_items: int) -> np.ndarray:
+    """(3, d) int64 distinct user, item, UTC day, ascending."""
+    days = np.floor(histories.days).astype(np.int64)
+    first = int(days.min(initial=0))
+    span = int(days.max(initial=0)) - first + 1
+    keys = np.unique((histories.rows * n_items + histories.items) * span + (days - first))
+    return np.stack([keys // span // n_items, keys // span % n_items, keys % span + first])
+
+
+def item_facts(counts: ItemCounts, first_days: np.ndarray, sums: ItemSums, at_day: float) -> np.ndarray:
+    """(n, f) float32: what is known of each item at a moment, from consumption before it; columns as _ITEM_NAMES."""
+    n = len(first_days)
+    popularity = decayed(counts, n, at_day, ITEM_HALF_LIVES_DAYS)
+    logs = np.log(popularity / np.maximum(popularity.max(axis=0, initial=0.0), 1e-30) + _FLOOR)
+    column = dict(zip(ITEM_HALF_LIVES_DAYS, logs.T, strict=True))
+    last = np.full(n, -np.inf)
+    known = counts.days < at_day
+    np.maximum.at(last, counts.items[known], counts.days[known])
+    everyone = sums.repeaters.sum() / max(sums.users.sum(), 1.0)
+    facts = [
+        logs,
+        column[7.0] - column[112.0],
+        column[1.0] - column[14.0],
+        _log_age(at_day - first_days),
+        _log_age(at_day - last),
+        np.log1p(sums.users),
+        (sums.repeaters + 2.0 * everyone) / (sums.users + 2.0),  # as if two average users more had taken it
+    ]
+    return np.column_stack(facts).astype(np.float32)
+
+
+def _log_age(age: np.ndarray) -> np.ndarray:
+    return np.log1p(np.clip(age, 0.0, 10_000.0))
+
+
+def pair_features(
+    histories: Histories, scores: dict[str, sp.csr_matrix], model, at_day: float, rows: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    """(k, F) float32 in FEATURES order for pairs of a user (rows (k,) int64, ascending) and an item (columns (k,)).
+
+    histories: events before at_day. scores: of the members (see scoring.member_scores). model: its item facts, EASE
+    weights and history length.
+    """
+    histories = latest(histories, int(model.history_length))
+    own, user = _own_features(histories, model.n_items, at_day, rows, columns)
+    entries = (np.ones(len(histories.items), np.float32), histories.items, histories.indptr)
+    once = sp.csr_matrix(entries, (histories.n_users, model.n_items), copy=True)
+    once.sum_duplicates()
+    once.data[:] = 1.0
+    ease_once = lookup((once @ model.collaborative.ease).tocsr(), rows, columns)
+    said = [lookup(scores[name], rows, columns) for name in _MEMBER_NAMES]
+    ranks = [np.log(_ranks(rows, values)) for values in (ease_once, said[1])]
+    parts = [model.item_facts[columns], own, user[rows], np.column_stack([*said, ease_once, *ranks])]
+    return np.concatenate(parts, axis=1, dtype=np.float32)
+
+
+def _own_features(histories: Histories, n_items: int, at_day: float, rows: np.ndarray, columns: np.ndarray):
+    """(k, 6) _OWN_NAMES of each pair and (n_users, 3) _USER_NAMES of each user."""
+    n = histories.n_users
+    age = np.maximum(at_day - histories.days, 0.0)
+    user_item_days = _user_item_days(histories, n_items)
+    keys, taken_on = np.unique(user_item_days[0] * n_items + user_item_days[1], return_counts=True)
+    user_days = np.unique(user_item_days[[0, 2]], axis=1)[0]
+    acted_on = np.bincount(user_days, minlength=n).astype(np.float64)
+    place = np.searchsorted(keys, histories.rows * n_items + histories.items)
+    last, first, faded = np.full(len(keys), np.inf), np.zeros(len(keys)), np.zeros(len(keys))
+    np.minimum.at(last, place, age)
+    np.maximum.at(first, place, age)
+    np.add.at(faded, place, 0.5 ** (age / _OWN_HALF_LIFE_DAYS))
+    gap = np.maximum((first - last) / np.maximum(taken_on - 1, 1), 0.5)
+    known = np.column_stack(
+        [
+            taken_on,
+            taken_on / np.maximum(acted_on[keys // n_items], 1.0),
+            np.log1p(last),
+            np.log1p(first),
+            np.where(taken_on > 1, last / gap, -1.0),
+            faded,
+        ]
+    )
+    wanted = rows.astype(np.int64) * n_items + columns
+    found = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
+    there = keys[found] == wanted if len(keys) else np.zeros(len(wanted), dtype=bool)
+    own = np.tile(np.array([0.0, 0.0, -1.0, -1.0, -1.0, 0.0]), (len(wanted), 1))
+    own[there] = known[found[there]]
+    nearest, furthest = np.full(n, np.inf), np.zeros(n)
+    np.minimum.at(nearest, histories.rows, age)
+    np.maximum.at(furthest, histories.rows, age)
+    return own, np.column_stack([acted_on, _log_age(nearest), _log_age(furthest)])
+
+
+def _ranks(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(k,) rank from 1 of each value among its row's, best first; equal values share the best rank. rows ascend."""
+    order = np.lexsort((-values, rows))
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (np.diff(rows[order]) != 0) | (np.diff(values[order]) != 0)
+    starts = np.searchsorted(rows, rows[order])  # where the row begins, in either order
+    leader = np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))
+    ranks = np.empty(len(order), dtype=np.float64)
+    ranks[order] = leader - starts + 1
+    return ranks

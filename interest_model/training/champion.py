@@ -1,0 +1,79 @@
+"""The model that a night uses: what table promotions says was in force on its run_date, loaded from the registry."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from interest_model.encoding.model_files import encoder_version
+from interest_model.errors import DataError
+from interest_model.history.known import items_known
+from interest_model.interest.item_tower import ItemFeatures
+from interest_model.interest.model import InterestModel
+from interest_model.models import decisions
+from interest_model.recommend.consumption import Catalogue, catalogue, end_of_day, item_vectors
+from interest_model.training.packaged import Packaged
+from interest_model.training.promotion import champion_as_of
+
+if TYPE_CHECKING:
+    from interest_model.config import Encoder
+    from interest_model.job import Night
+
+
+class Champion(NamedTuple):
+    """name, version: in the registry; packaged: the model over the catalogue it was trained with."""
+
+    name: str
+    version: str
+    packaged: Packaged
+
+    @property
+    def model_version(self) -> str:
+        """As it stands on the rows of a night."""
+        return f"{self.name}/{self.version}"
+
+    @property
+    def trained_until(self) -> float:
+        """Days since 1970-01-01 UTC: it has seen nothing from then on."""
+        return float(self.packaged.facts["trained_until"])
+
+    def over(self, items: Catalogue, vectors: np.ndarray, encoder: "Encoder") -> InterestModel:
+        """The model over another catalogue; vectors (n, w): text vectors of its items by this encoder."""
+        features = ItemFeatures(len(items.item_ids), {"text": vectors}, first_days=items.first_days)
+        return self.packaged.with_catalogue(items.item_ids, features, encoder_version(encoder))
+
+
+def load_champion(night: "Night") -> Champion | None:
+    """The model in force on the night, the same however late the night is run; None: there is none. Loaded once.
+
+    DataError names model and version where the registry cannot give it.
+    """
+    return night.once("champion", lambda: _loaded(night))
+
+
+def tonight(night: "Night", champion: Champion, events: DataFrame) -> tuple[Catalogue, InterestModel]:
+    """Tonight's catalogue and the model over it; events: see consumption.consumed. Made once."""
+
+    def make() -> tuple[Catalogue, InterestModel]:
+        encoder, at_day = night.settings.encoder, end_of_day(night.run_date, night.source.zone)
+        items = catalogue(events, at_day, night.settings.ranker.learning_days)
+        encoded = night.read("item_embeddings").where(F.col("encoder") == encoder_version(encoder))
+        vectors = item_vectors(items_known(encoded, night.run_date), items.item_ids)
+        return items, champion.over(items, vectors, encoder)
+
+    return night.once("champion tonight", make)
+
+
+def _loaded(night: "Night") -> Champion | None:
+    name = night.settings.promotion.model
+    version = champion_as_of(decisions(night.storage), name, night.run_date)
+    if version is None:
+        return None
+    # MLflow takes seconds to import: only nights that have a model pay for it
+    from interest_model.training.registry import Registry, remedy
+
+    settings, folder = night.settings.tracking, night.storage.local_folder("mlflow")
+    if not settings.uri and not folder.is_dir():
+        raise DataError(f"model {name} version {version}: there is no model registry at {folder}", remedy(name))
+    return Champion(name, version, Registry(settings, folder).load(name, version))

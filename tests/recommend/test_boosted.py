@@ -1,0 +1,119 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from interest_model.recommend import boosted, fit, scoring, weights
+from interest_model.recommend.blend import MEMBERS, Model
+from interest_model.recommend.candidates import Past
+from interest_model.recommend.features import FEATURES
+from interest_model.recommend.member_scores import member_scores
+from tests.recommend.test_weights import EVEN, tuning
+from tests.recommend.worlds import counts_of, fitted, histories, ranker_settings
+
+SETTINGS = ranker_settings(boosting_leaf_rows=20, boosting_rounds=30)
+
+
+def lessons(n: int = 2_000, seed: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs that are taken where the second feature is above one half and the third is not."""
+    values = np.random.default_rng(seed).random((n, len(FEATURES))).astype(np.float32)
+    return values, (values[:, 1] > 0.5) & (values[:, 2] <= 0.5)
+
+
+def test_trees_find_what_goes_together():
+    values, hits = lessons()
+    fresh, truth = lessons(seed=5)
+    chances = boosted.chances(boosted.fit(values, hits, SETTINGS), fresh)
+    assert ((chances > 0.5) == truth).mean() > 0.97
+    assert (chances >= 0).all() and (chances <= 1).all()
+
+
+def test_same_lessons_same_trees():
+    one, other = (boosted.fit(*lessons(), SETTINGS) for _ in range(2))
+    assert np.array_equal(one, other)
+
+
+def test_without_both_kinds_of_rows_there_are_no_trees():
+    values, _ = lessons(50)
+    for hits in (np.zeros(50, bool), np.ones(50, bool)):
+        assert len(boosted.fit(values, hits, SETTINGS)) == 0
+    assert boosted.chances(boosted.NO_TREES, values).tolist() == [0.0] * 50
+
+
+def test_the_boosted_ranker_gets_the_share_it_earns():
+    given = tuning(good=2)
+    learned = weights.learn(given, EVEN[None], 1e6, repeats=True)
+    knowing = weights.learn_mix(given, learned, given.hits.astype(float), repeats=True)
+    assert min(knowing.novel, knowing.repeat) > 0.3
+    misled = weights.learn_mix(given, learned, (~given.hits).astype(float), repeats=True)
+    assert misled.novel == misled.repeat == 0.0
+    nobody = weights.TuningSet(*(array[:0] for array in given))
+    assert weights.learn_mix(nobody, learned, np.zeros((0, 30)), repeats=True)[:2] == (0.0, 0.0)
+
+
+def clockwork(n_users: int = 80, days: int = 90):
+    """Every user takes one item of their own every 5th day, and a random one on the days between: only the rhythm says
+    that the own one is due. Users differ in the day it falls on."""
+    rng = np.random.default_rng(8)
+    users = {}
+    for user in range(n_users):
+        events = [(user % 20 if (day + user) % 5 == 0 else int(rng.integers(20, 60)), day + 0.5) for day in range(days)]
+        users[f"user{user:02d}"] = events
+    return histories(users)
+
+
+def past_of(world) -> Past:
+    first = np.full(60, np.inf)
+    np.minimum.at(first, world.items, world.days)
+    return Past(counts_of(world, 90.0), first)
+
+
+@pytest.fixture(scope="module")
+def rhythm():
+    world = clockwork()
+    changes = {"boosting_leaf_rows": 20, "lesson_min_users": 50, "lesson_days": 1, "lessons": 10, "tuning_days": 5}
+    return world, fitted(world, 60, 90.0, repeats=True, **changes)
+
+
+def test_what_only_the_trees_can_know_raises_their_share(rhythm):
+    world, model = rhythm
+    assert model.mix(repeats=True) > 0
+    lists = scoring.recommend(world, model, 90.0, 1, repeats=True)
+    users = np.arange(80)
+    due = (90 + users) % 5 == 0
+    own = lists.items[np.searchsorted(lists.users, users)] == users % 20
+    assert own[due].mean() > own[~due].mean() + 0.3
+
+
+def test_trees_survive_the_model_arrays(rhythm):
+    world, model = rhythm
+    again = Model.from_arrays({name: array.copy() for name, array in model.to_arrays().items()})
+    one, other = (scoring.recommend(world, each, 90.0, 10, repeats=True) for each in (model, again))
+    assert np.array_equal(one.items, other.items) and np.array_equal(one.scores, other.scores)
+
+
+def test_shares_of_nothing_and_of_all_are_the_blend_and_the_trees(rhythm):
+    world, model = rhythm
+    scores = member_scores(world, model, 90.0)
+    alone = scoring.mixed(world, scores, model, 90.0, (True, 0.0)).toarray()
+    blend = scoring.blended(scores, model, model.weights(True)).toarray()
+    there = alone > 0
+    assert alone[there] == pytest.approx(blend[there] / model.mix_scales[0], abs=1e-9)
+    without_trees = dataclasses.replace(model, trees=boosted.NO_TREES)
+    assert scoring.mixed(world, scores, without_trees, 90.0, (True, 1.0)).data == pytest.approx(1e-30)
+
+
+def test_a_young_log_has_no_lessons():
+    young = fitted(histories({"a": [(0, 1.0), (1, 2.0)], "b": [(1, 3.0)]}), 2, 10.0)
+    assert not len(young.trees) and young.mix(False) == 0.0
+    assert young.weights(False)[MEMBERS.index("popularity")] > 0
+    settings = ranker_settings()
+    assert fit.first_lesson(100.0, settings) == 100.0 - settings.tuning_days - settings.lessons * settings.lesson_days
+
+
+def test_lessons_end_before_the_night_and_follow_each_other(rhythm):
+    _, model = rhythm
+    settings = ranker_settings(lessons=2, lesson_days=7, tuning_days=14)
+    nights = fit.lesson_nights(model, past_of(clockwork()), 100.0, settings)
+    assert [night.at_day for night in nights] == [72.0, 79.0, 86.0, 93.0]
+    assert all(night.at_day + night.horizon_days <= 100.0 for night in nights)

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from interest_model.recommend import features
+from interest_model.recommend.candidates import named
+from interest_model.recommend.features import FEATURES, ItemSums
+from interest_model.recommend.histories import between
+from interest_model.recommend.member_scores import member_scores
+from interest_model.recommend.popularity import ItemCounts
+from tests.recommend.worlds import checkerboard, fitted, histories
+
+WORLD = {"a": [(0, 1.2), (0, 1.4), (1, 3.0), (0, 9.0)], "b": [(1, 8.0)], "c": []}
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """Features of every user and item of the small world at day 10, by name: (3, 3) arrays."""
+    known = histories(WORLD)
+    model = fitted(known, 3, 10.0)
+    rows, columns = np.repeat(np.arange(3), 3), np.tile(np.arange(3), 3)
+    scores = member_scores(known, model, 10.0)
+    found = features.pair_features(known, scores, model, 10.0, rows, columns)
+    return dict(zip(FEATURES, found.T.reshape(len(FEATURES), 3, 3), strict=True))
+
+
+def test_own_days_are_counted_once_however_many_events_fall_on_them(pairs):
+    assert pairs["own_days"].tolist() == [[2, 1, 0], [0, 1, 0], [0, 0, 0]]
+    assert pairs["user_days"][:, 0].tolist() == [3, 1, 0]
+    assert pairs["own_share"][0].tolist() == pytest.approx([2 / 3, 1 / 3, 0])
+
+
+def test_ages_and_gaps_by_hand(pairs):
+    assert pairs["own_last_days"][0].tolist() == pytest.approx([np.log(2), np.log(8), -1])
+    assert pairs["own_first_days"][0].tolist() == pytest.approx([np.log(1 + 8.8), np.log(8), -1])
+    assert pairs["own_gaps"][0].tolist() == pytest.approx([1.0 / 7.8, -1, -1])  # last a day ago, 7.8 days between
+    halved = 0.5 ** (np.array([8.8, 8.6, 1.0]) / 60)
+    assert pairs["own_60_days"][0, 0] == pytest.approx(halved.sum())
+    assert pairs["user_last_days"][:2, 0].tolist() == pytest.approx([np.log(2), np.log(3)])
+    assert pairs["user_first_days"][:2, 0].tolist() == pytest.approx([np.log(9.8), np.log(3)])
+
+
+def test_item_facts_read_only_what_was_before():
+    days, sizes = np.array([1.0, 9.0, 2.0, 12.0]), np.array([1.0, 3.0, 2.0, 50.0])
+    counts = ItemCounts(np.array([0, 0, 1, 1], np.int32), days, sizes)
+    sums = ItemSums(np.array([3.0, 2.0]), np.array([1.0, 0.0]))
+    facts = dict(zip(FEATURES, features.item_facts(counts, np.array([1.0, 2.0]), sums, 10.0).T, strict=False))
+    weight = [1 * 0.5 ** (9 / 7) + 3 * 0.5 ** (1 / 7), 2 * 0.5 ** (8 / 7)]
+    expected = np.log(np.array([1.0, weight[1] / weight[0]]) + 1e-6)
+    assert facts["popularity_7_days"].tolist() == pytest.approx(expected, abs=1e-6)
+    assert facts["silent_days"].tolist() == pytest.approx([np.log(2), np.log(9)])
+    assert facts["age_days"].tolist() == pytest.approx([np.log(10), np.log(9)])
+    assert facts["repeat_rate"].tolist() == pytest.approx([(1 + 0.4) / 5, 0.4 / 4])
+    assert facts["rise_month"][0] == pytest.approx(0.0, abs=1e-5) and facts["rise_month"][1] < 0
+
+
+def test_repeaters_are_users_who_came_back_on_another_day():
+    assert features.repeaters(histories(WORLD | {"c": [(1, 2.1), (1, 2.9)]}), 3).tolist() == [1, 0, 0]
+
+
+def test_ranks_are_within_a_user_and_ties_share_the_best(pairs):
+    rows = np.array([0, 0, 0, 1, 1])
+    assert features._ranks(rows, np.array([0.2, 0.9, 0.2, 5.0, 7.0])).tolist() == [2, 1, 2, 2, 1]
+
+
+def test_a_pair_is_the_same_in_any_batch():
+    world = checkerboard()
+    model = fitted(world, 40, 40.0)
+    known = between(world, -np.inf, 40.0)
+    scores = member_scores(known, model, 40.0)
+    rows, columns = named(scores, known, model)
+    whole = features.pair_features(known, scores, model, 40.0, rows, columns)
+    some = rows >= 30
+    part = features.pair_features(known, scores, model, 40.0, rows[some], columns[some])
+    assert np.array_equal(whole[some], part)
+
+
+def test_nobody_and_nothing():
+    nobody = histories({})
+    model = fitted(histories(WORLD), 3, 10.0)
+    none = np.zeros(0, dtype=np.int64)
+    found = features.pair_features(nobody, member_scores(nobody, model, 10.0), model, 10.0, none, none)
+    assert found.shape == (0, len(FEATURES))
