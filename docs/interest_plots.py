@@ -46,7 +46,7 @@ def main() -> None:
     }
     Path(given.out).mkdir(exist_ok=True)
     for name, figure in figures.items():
-        figure.savefig(Path(given.out) / f"{name}.png", dpi=80, bbox_inches="tight")
+        figure.savefig(Path(given.out) / f"{name}.png", dpi=72, bbox_inches="tight")
 
 
 def weekly_shares(storage: Storage, run_date, topic_id: str) -> np.ndarray:

@@ -196,7 +196,8 @@ def forecasts(
     """`forecast` of each horizon; AutoARIMA, most of the time that it takes, is fitted once for all."""
     settings = settings or PopulationSettings()
     if not horizons or any(one <= 0 or one % _WEEK for one in horizons) or model not in MODELS:
-        raise ValueError(f"population forecast: horizons {horizons} (whole weeks), model {model} (one of {MODELS})")
+        asked = ", ".join(map(str, horizons))
+        raise ValueError(f"population forecast: horizon {asked} (whole weeks), model {model} (one of {MODELS})")
     weights = np.asarray(weights, dtype=np.float64)
     pooled = [_pooled(weights, parents, one, settings) for one in horizons]
     return pooled if model == "pooled" else _arima(weights, parents, horizons, pooled, settings)
