@@ -23,8 +23,6 @@ from interest_model.session import start_session
 from interest_model.source import load_source
 from interest_model.storage import Storage
 
-LENGTH = 50
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -39,17 +37,17 @@ def main() -> None:
     events = consumed(events_known(storage.read("events"), options.run_date))
     histories = user_histories(events, model.item_ids, settings.ranker.seen_length).repartition(2).persist()
     users = histories.count()
-    at_day = end_of_day(options.run_date, source.zone)
+    at_day, length = end_of_day(options.run_date, source.zone), settings.recommendations.list_length
     als = fit_als(histories)
     makers = {
-        "blend": lambda: daily_lists(histories, model, model.item_ids, at_day, LENGTH, source.repeats),
-        "als": lambda: als.recommendForAllUsers(LENGTH),
+        "ranker": lambda: daily_lists(histories, model, model.item_ids, at_day, settings.recommendations, source.repeats),
+        "als": lambda: als.recommendForAllUsers(length),
     }
     seconds = measure(makers, options.rounds)
-    print(f"{users:,} users, {model.n_items:,} items, {LENGTH} each; seconds per round: {seconds}")
+    print(f"{users:,} users, {model.n_items:,} items, {length} each; seconds per round: {seconds}")
     medians = {name: statistics.median(times) for name, times in seconds.items()}
-    ratio = medians["als"] / medians["blend"]
-    print(f"median blend {medians['blend']:.2f} s, ALS {medians['als']:.2f} s: {ratio:.1f}x")
+    ratio = medians["als"] / medians["ranker"]
+    print(f"median ranker {medians['blend']:.2f} s, ALS {medians['als']:.2f} s: {ratio:.1f}x")
 
 
 def fit_als(histories):

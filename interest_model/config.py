@@ -14,7 +14,7 @@ import yaml
 
 from interest_model.errors import ConfigError
 from interest_model.model_settings import FitSettings, ModelSettings
-from interest_model.yaml_files import build, read_yaml
+from interest_model.yaml_files import build, one_of, read_yaml
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,6 +209,14 @@ class Recommendations:
     active_days: int
     list_length: int
     fallback_place_events: int
+    diversity_method: str
+    diversity_strength: float
+    diversity_candidates: int
+
+    def __post_init__(self) -> None:
+        one_of(self, diversity_method=("dpp", "mmr"))
+        if self.diversity_strength < 0:
+            raise ValueError("diversity_strength must not be negative; 0 is none")
 
 
 @dataclasses.dataclass(frozen=True)

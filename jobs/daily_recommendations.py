@@ -8,15 +8,15 @@ from interest_model.recommend.daily import daily_lists, list_rows, load_model
 
 
 def run(night: Night) -> None:
-    length, kept = night.settings.recommendations.list_length, night.settings.ranker.seen_length
+    settings, kept = night.settings.recommendations, night.settings.ranker.seen_length
     model, night.model_version = load_model(night.storage.read_day("ranker_models", night.run_date))
     known = night.known_events()
-    active = active_users(known, night.run_date, night.settings.recommendations.active_days)
+    active = active_users(known, night.run_date, settings.active_days)
     histories = active.join(user_histories(consumed(known), model.item_ids, kept), "user_id", "left")
     titles = item_titles(items_known(night.read("items"), night.run_date), model.item_ids)
     at_day = end_of_day(night.run_date, night.source.zone)
-    lists = daily_lists(histories, model, titles, at_day, length, night.source.repeats).persist()
-    check_lists(lists, active, length)
+    lists = daily_lists(histories, model, titles, at_day, settings, night.source.repeats).persist()
+    check_lists(lists, active, settings.list_length)
     night.replace_days("daily_recommendations", night.issued(list_rows(lists)))
 
 

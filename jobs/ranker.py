@@ -6,7 +6,7 @@ from interest_model.encoding.model_files import encoder_version
 from interest_model.history.known import items_known
 from interest_model.job import Night, main
 from interest_model.recommend.consumption import catalogue, consumed, end_of_day, item_vectors, user_histories
-from interest_model.recommend.daily import fit_ranker
+from interest_model.recommend.daily import ItemViews, fit_ranker, ranker_topics
 from interest_model.recommend.model_rows import to_rows, version_of
 
 
@@ -18,7 +18,8 @@ def run(night: Night) -> None:
     histories = user_histories(events, items.item_ids, settings.seen_length).persist()
     embeddings = night.read("item_embeddings").where(F.col("encoder") == encoder_version(night.settings.encoder))
     vectors = item_vectors(items_known(embeddings, night.run_date), items.item_ids)
-    model = fit_ranker(histories, items, vectors, at_day, settings, night.source.repeats)
+    views = ItemViews(vectors, ranker_topics(night, night.run_date, items.item_ids))
+    model = fit_ranker(histories, items, views, at_day, settings, night.source.repeats)
     arrays = model.to_arrays()
     night.model_version = version_of(arrays, "blend")
     night.step.counts["items"] = model.n_items

@@ -2,21 +2,24 @@
 
 import datetime
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from interest_model.config import Evaluation, Settings
+from interest_model.encoding.model_files import encoder_version
 from interest_model.evaluation.day import cases, judged, metric_rows
 from interest_model.evaluation.peers import judged_lists, write_split
 from interest_model.evaluation.splits import REFIT, Split, is_drawn, night_splits, nights_before, split
+from interest_model.history.known import items_known
 from interest_model.recommend.blend import Model
 from interest_model.recommend.consumption import catalogue, item_vectors, user_histories
-from interest_model.recommend.daily import fit_ranker
+from interest_model.recommend.daily import ItemViews, fit_ranker, ranker_topics
 from interest_model.runs import code_revision
 
 if TYPE_CHECKING:
@@ -54,9 +57,16 @@ def facts(given: Namespace, night: "Night") -> dict[str, object]:
     return found | {"revision": code_revision()}
 
 
+def item_views(night: "Night", day: datetime.date) -> Callable[[np.ndarray], ItemViews]:
+    """From item ids to what was known of them on a day."""
+    encoded = night.read("item_embeddings").where(F.col("encoder") == encoder_version(night.settings.encoder))
+    embeddings = items_known(encoded, day)
+    return lambda item_ids: ItemViews(item_vectors(embeddings, item_ids), ranker_topics(night, day, item_ids))
+
+
 def backtest(
     splits: Sequence[Split],
-    embeddings: DataFrame,
+    views: Callable[[np.ndarray], ItemViews],
     settings: Settings,
     repeats: bool,
     peers: Path | None,
@@ -66,16 +76,15 @@ def backtest(
 
     splits: of one moment, that is with the same known events and at_day; one per horizon, shortest first. Models are
     fitted once, on known alone, and asked at at_day. The blend's weights are learned on the nights before the cut, then
-    its members are refitted up to it. embeddings: one row (item_id, embedding) per item: of a night what it
-    knew; else it may be of today, for a text says what an item is, not who took it. peers: folder below which the
+    its members are refitted up to it. views: of the items with the given ids: of a night what it knew;
+    else it may be of today, for a text or a topic says what an item is, not who took it. peers: folder below which the
     splits' files lie, in Split.folder (written where `fresh`), and the lists of other libraries' models (see
     evaluation.peers), made once for the users of the longest horizon and judged on each.
     """
     ranker, known, at_day = settings.ranker, splits[0].known, splits[0].at_day
     items = catalogue(known, at_day, ranker.learning_days)
     histories = user_histories(known, items.item_ids, ranker.seen_length).persist()
-    vectors = item_vectors(embeddings, items.item_ids)
-    model = fit_ranker(histories, items, vectors, at_day, ranker, repeats)
+    model = fit_ranker(histories, items, views(items.item_ids), at_day, ranker, repeats)
     folder = None if peers is None else peers / splits[0].folder
     if folder is not None and fresh:
         length, variants = max(settings.evaluation.cutoffs), ["novel", "repeat"] if repeats else ["novel"]

@@ -1,12 +1,10 @@
 """Profiles: what is known and expected of each active user's interests, put together for people to read. Spark."""
 
-import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from interest_model.interest.topic_rules import PATH_SEPARATOR
-from interest_model.interest.topic_tree import TopicTree
+from interest_model.interest.topic_tree import TopicTree, paths
 
 _OF_STATES = (
     "user_id", "tier", "topic_id", "strength", "share", "trend_per_day", "status", "sudden", "confidence", "last_ts",
@@ -34,8 +32,5 @@ def user_profiles(states: DataFrame, forecasts: DataFrame, returns: DataFrame, t
 
 def topic_paths(spark, tree: TopicTree) -> DataFrame:
     """Rows topic_id, topic: the labels from tier 1 down to the topic."""
-    paths: list[str] = []
-    for label, parent in zip(tree.labels, np.asarray(tree.parents), strict=True):
-        paths.append(paths[parent] + PATH_SEPARATOR + label if parent >= 0 else str(label))
-    table = pa.table({"topic_id": pa.array(tree.topic_ids, pa.string()), "topic": pa.array(paths, pa.string())})
+    table = pa.table({"topic_id": pa.array(tree.topic_ids, pa.string()), "topic": pa.array(paths(tree), pa.string())})
     return spark.createDataFrame(table)

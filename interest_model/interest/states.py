@@ -13,11 +13,10 @@ from pyspark.sql import functions as F
 
 from interest_model.config import Interest
 from interest_model.interest.forecast_models import Topics
-from interest_model.interest.states_of_users import StateSettings, states
+from interest_model.interest.states_of_users import StateSettings, population_shares, states
 from interest_model.interest.status import STATUSES, StatusRule
 from interest_model.on_executors import Batches, gather_rows, map_batches
 from interest_model.recommend.histories import from_arrow
-from interest_model.recommend.popularity import ItemCounts, decayed
 
 _USERS_AT_ONCE = 20_000
 _STATE_DDL = (
@@ -42,16 +41,6 @@ class Tier(NamedTuple):
     topic_ids: np.ndarray
     membership: sp.csr_matrix
     prior: np.ndarray
-
-
-def population_shares(
-    membership: sp.csr_matrix, counts: ItemCounts, at_day: float, half_life_days: float
-) -> np.ndarray:
-    """(k,) each topic's share of everybody's events, decayed; equal shares where there are none."""
-    weights = decayed(counts, membership.shape[0], at_day, (half_life_days,))[:, 0]
-    totals = membership.T @ weights
-    k = len(totals)
-    return totals / totals.sum() if totals.sum() > 0 else np.full(k, 1.0 / max(k, 1))
 
 
 def as_tiers(topics: Topics, at_day: float, half_life_days: float) -> list[Tier]:

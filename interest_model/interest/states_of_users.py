@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from interest_model.interest import status, strength
 from interest_model.interest.status import Hits, StatusRule
 from interest_model.recommend.histories import Histories, keep
+from interest_model.recommend.popularity import ItemCounts, decayed
 
 HOURS_PER_DAY = 24.0
 
@@ -53,6 +54,16 @@ class States(NamedTuple):
     sudden: np.ndarray
     confidence: np.ndarray
     last_day: np.ndarray
+
+
+def population_shares(
+    membership: sp.csr_matrix, counts: ItemCounts, at_day: float, half_life_days: float
+) -> np.ndarray:
+    """(k,) each topic's share of everybody's events, decayed; equal shares where there are none."""
+    weights = decayed(counts, membership.shape[0], at_day, (half_life_days,))[:, 0]
+    totals = membership.T @ weights
+    k = len(totals)
+    return totals / totals.sum() if totals.sum() > 0 else np.full(k, 1.0 / max(k, 1))
 
 
 def forecast(states_now: States, prior: np.ndarray, days_ahead: float, prior_events: float) -> np.ndarray:

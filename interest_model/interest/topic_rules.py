@@ -29,10 +29,17 @@ from scipy import sparse
 
 from interest_model.errors import ConfigError
 from interest_model.interest.labels import distinct_labels
-from interest_model.interest.topic_tree import TopicTree, counted, has_vector, nearest, roll_up, standardise
+from interest_model.interest.topic_tree import (
+    PATH_SEPARATOR,
+    TopicTree,
+    counted,
+    has_vector,
+    nearest,
+    roll_up,
+    standardise,
+)
 from interest_model.yaml_files import read_yaml
 
-PATH_SEPARATOR = " > "
 _KEYS = ("rule", "topic", "other", "item", "keyword")
 # kind of rule -> keys it must have, and keys of which it may have one
 _FORMS = {

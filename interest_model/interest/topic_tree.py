@@ -17,6 +17,8 @@ _CHUNK_ROWS = 16_384
 
 Paths = Sequence[Sequence[str] | Sequence[Sequence[str]] | None]
 
+PATH_SEPARATOR = " > "
+
 
 class TopicTree(NamedTuple):
     """t topics, tier by tier from the widest, the children of a topic together; every leaf is in the deepest tier.
@@ -337,3 +339,11 @@ def from_columns(columns: dict[str, Sequence]) -> TopicTree:
     )
     check_tree(tree)
     return tree
+
+
+def paths(tree: TopicTree) -> np.ndarray:
+    """(k,) str: of each topic the labels from tier 1 down to it."""
+    found: list[str] = []
+    for label, parent in zip(tree.labels, np.asarray(tree.parents), strict=True):
+        found.append(found[parent] + PATH_SEPARATOR + label if parent >= 0 else str(label))
+    return np.array(found, dtype=str)

@@ -219,3 +219,14 @@ def _hierarchy(
     parents = [np.maximum(tree.parents[place] - first[tier], -1) for tier, place in enumerate(places)]
     ids = [tree.topic_ids[place] for place in places]
     return Tonight(at_day, tree, version, items.item_ids, Topics(ids, parents, memberships, items.counts))
+
+
+def deepest_tier(night: "Night", day: datetime.date, item_ids: np.ndarray) -> tuple[sp.csr_matrix, np.ndarray] | None:
+    """The items' shares (n, k) of the deepest tier's topics in force on a day, and the topics' names (k,) from tier
+    1 down; None: there is no hierarchy."""
+    rows = version_in_force(night.read("topics"), day, included=True)
+    if rows.isEmpty():
+        return None
+    tree, _ = load_tree(rows, SHOWN)
+    tiers = load_memberships(night.read("item_topics"), day, tree, item_ids.tolist())
+    return (tiers[-1].astype(np.float32), topic_tree.paths(tree)[tree.in_tier(tree.depth)]) if tiers else None

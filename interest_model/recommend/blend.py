@@ -17,6 +17,15 @@ own_recent: the user's own items, counted with a long and a short half life."""
 _SPARSE = ("transitions", "lift", "ease")
 
 
+class ItemTopics(NamedTuple):
+    """The ranker's view of the hierarchy's deepest tier. membership (n, k) float32 CSR, rows sum to one or are empty;
+    names (k,) str: labels from tier 1 down; rule (7,) float64: see interests.rule_numbers."""
+
+    membership: sp.csr_matrix
+    names: np.ndarray
+    rule: np.ndarray
+
+
 class Collaborative(NamedTuple):
     """What is learned from all users' histories before a cut. transitions, lift, ease: (n, n) float32 CSR, row ->
     column. item_users, item_repeaters (n,) float64: users of each item, and those who took it on several days."""
@@ -50,6 +59,7 @@ class Model:
     trees (b,) uint8: the boosted ranker, see boosted.fit; empty: there is none.
     mix_novel, mix_repeat () float64: share of the boosted ranker in the score; the rest is the blend's.
     mix_scales (2,) float64: typical best of the blend and of the boosted ranker, by which they are divided before.
+    topics: see ItemTopics. topic_shares (k,) float64: everybody's shares of the topics at the night.
     """
 
     item_ids: np.ndarray
@@ -72,6 +82,8 @@ class Model:
     mix_novel: np.ndarray
     mix_repeat: np.ndarray
     mix_scales: np.ndarray
+    topics: ItemTopics
+    topic_shares: np.ndarray
 
     @property
     def n_items(self) -> int:
@@ -87,10 +99,12 @@ class Model:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The model as named arrays of plain dtypes; `from_arrays` is the inverse."""
-        arrays = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "collaborative"}
+        parts = ("collaborative", "topics")
+        arrays = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in parts}
         arrays["item_ids"] = np.asarray(self.item_ids, dtype=str)
-        for name in _SPARSE:
-            matrix = getattr(self.collaborative, name)
+        arrays |= {"topic_names": np.asarray(self.topics.names, dtype=str), "topic_rule": self.topics.rule}
+        matrices = {name: getattr(self.collaborative, name) for name in _SPARSE} | {"topics": self.topics.membership}
+        for name, matrix in matrices.items():
             arrays[f"{name}.indptr"] = matrix.indptr.astype(np.int64)
             arrays[f"{name}.indices"] = matrix.indices.astype(np.int32)
             arrays[f"{name}.data"] = matrix.data.astype(np.float32)
@@ -99,11 +113,14 @@ class Model:
     @staticmethod
     def from_arrays(arrays: dict[str, np.ndarray]) -> "Model":
         """The model from the arrays of `to_arrays`. Raises KeyError where one is missing."""
-        n = len(arrays["item_ids"])
-        matrices = [
-            sp.csr_matrix((arrays[f"{name}.data"], arrays[f"{name}.indices"], arrays[f"{name}.indptr"]), (n, n))
-            for name in _SPARSE
-        ]
-        plain = {f.name: arrays[f.name] for f in dataclasses.fields(Model) if f.name != "collaborative"}
+        n, k = len(arrays["item_ids"]), len(arrays["topic_names"])
+        matrices = [_matrix(arrays, name, (n, n)) for name in _SPARSE]
+        parts = ("collaborative", "topics")
+        plain = {f.name: arrays[f.name] for f in dataclasses.fields(Model) if f.name not in parts}
         sums = {name: arrays[name] for name in ("item_users", "item_repeaters")}
-        return Model(collaborative=Collaborative(*matrices, **sums), **plain)
+        topics = ItemTopics(_matrix(arrays, "topics", (n, k)), arrays["topic_names"], arrays["topic_rule"])
+        return Model(collaborative=Collaborative(*matrices, **sums), topics=topics, **plain)
+
+
+def _matrix(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, int]) -> sp.csr_matrix:
+    return sp.csr_matrix(tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr")), shape)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from interest_model.config import Ranker
+from interest_model.interest.states_of_users import population_shares
 from interest_model.recommend import sparse_scores
 from interest_model.recommend.blend import PERSONAL_MEMBERS, Model
 from interest_model.recommend.features import ItemSums, item_facts, pair_features
@@ -150,5 +151,6 @@ def night_at(draft: Model, past: Past, at_day: float, horizon_days: float, setti
         pool=candidate_pool(popularity, first_days, at_day, settings.pool_items),
         popular=popular_items(popularity),
         item_facts=item_facts(counts, first_days, ItemSums(draft.item_users, draft.item_repeaters), at_day),
+        topic_shares=population_shares(draft.topics.membership, counts, at_day, float(draft.topics.rule[0])),
     )
     return Night(at_day, horizon_days, popularity, youth(first_days, at_day), model)

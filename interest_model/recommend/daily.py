@@ -1,19 +1,28 @@
 """The ranker over Spark: fits by sums over partitions of users, and lists. No user reaches the driver."""
 
 from collections.abc import Callable, Iterator
+from datetime import date
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from interest_model.config import Ranker
+from interest_model.config import Ranker, Recommendations
+from interest_model.interest.states import state_settings
+from interest_model.interest.topics import deepest_tier
 from interest_model.on_executors import Batches, gather_rows, map_batches
 from interest_model.recommend import candidates, explanation, fit, members, model_rows, scoring
-from interest_model.recommend.blend import Collaborative, Model
+from interest_model.recommend.blend import Collaborative, ItemTopics, Model
 from interest_model.recommend.candidates import Past
 from interest_model.recommend.consumption import Catalogue
 from interest_model.recommend.histories import Histories, between, from_arrow, take
+from interest_model.recommend.interests import no_topics, rule_numbers
+from interest_model.recommend.relisting import Diversity
+
+if TYPE_CHECKING:
+    from interest_model.job import Night
 
 _USERS_AT_ONCE = 20_000  # of one partial sum; bounds its memory
 _USERS_A_LESSON = 1_000  # of one batch of tuning rows; bounds its memory
@@ -23,20 +32,36 @@ _TUNING_DDL = (
     "hits binary, seen binary"
 )
 _LIST_DDL = (
-    "user_id string, item_ids array<string>, scores array<double>, origins array<string>, reasons array<string>"
+    "user_id string, item_ids array<string>, scores array<double>, origins array<string>, reasons array<string>, "
+    "because array<array<string>>"
 )
 
 
+class ItemViews(NamedTuple):
+    """Beside who took it, what is known of each of n items: vectors (n, d): of their texts; topics: see
+    blend.ItemTopics."""
+
+    vectors: np.ndarray
+    topics: ItemTopics
+
+
+def ranker_topics(night: "Night", day: date, item_ids: np.ndarray) -> ItemTopics:
+    """The hierarchy in force on a day as the ranker reads it; without one there are no topics."""
+    tier = deepest_tier(night, day, item_ids)
+    rule = rule_numbers(state_settings(night.settings.interest))
+    return no_topics(len(item_ids)) if tier is None else ItemTopics(*tier, rule)
+
+
 def fit_ranker(
-    histories: DataFrame, items: Catalogue, vectors: np.ndarray, at_day: float, settings: Ranker, repeats: bool
+    histories: DataFrame, items: Catalogue, views: ItemViews, at_day: float, settings: Ranker, repeats: bool
 ) -> Model:
     """The night's model from user histories (see consumption.user_histories) of events before at_day.
 
-    vectors (n, d): item texts. Members are fitted on all, and before the tuning nights and the lessons, to learn from
+    Members are fitted on all, and before the tuning nights and the lessons, to learn from
     what followed.
     """
-    texts = fit.text_vectors(vectors, settings.content_dimensions)
-    known = fit.Known(items.item_ids, Past(items.counts, items.first_days), texts)
+    texts = fit.text_vectors(views.vectors, settings.content_dimensions)
+    known = fit.Known(items.item_ids, Past(items.counts, items.first_days), texts, views.topics)
     read = fit.Readers(
         collaborative=lambda before_day: _collaborative(histories, items, before_day, settings),
         lessons=lambda nights, limit: _lessons(histories, nights, limit, settings.seed),
@@ -87,24 +112,27 @@ def load_model(rows: DataFrame) -> tuple[Model, str]:
 
 
 def daily_lists(
-    histories: DataFrame, model: Model, titles: np.ndarray, at_day: float, length: int, repeats: bool
+    histories: DataFrame, model: Model, titles: np.ndarray, at_day: float, settings: Recommendations, repeats: bool
 ) -> DataFrame:
-    """One row per user: user_id and four aligned arrays, best first: item_ids, scores, origins, reasons.
+    """One row per user: user_id and aligned arrays, best first: item_ids, scores, origins, reasons, because.
 
-    The `length` best items of each user at the moment at_day. titles (n,) str: what reasons call an item. Items already
-    consumed are left out unless `repeats`.
+    The list_length best items of each user at the moment at_day. titles (n,) str: what reasons call an item. Items
+    already consumed are left out unless `repeats`.
     """
     shared = histories.sparkSession.sparkContext.broadcast((model, titles))
+    wide = Diversity(settings.diversity_method, settings.diversity_strength, settings.diversity_candidates)
 
     def lists(known: Histories) -> list[pa.RecordBatch]:
         ranker, names = shared.value
-        found = scoring.recommend(known, ranker, at_day, length, repeats)
+        found = scoring.recommend(known, ranker, at_day, settings.list_length, repeats, wide)
         offsets = pa.array(np.searchsorted(found.users, np.arange(known.n_users + 1)), pa.int32())
+        items = pa.array(ranker.item_ids.tolist(), pa.string())
         columns = {
-            "item_ids": pa.array(ranker.item_ids.tolist(), pa.string()).take(pa.array(found.items)),
+            "item_ids": items.take(pa.array(found.items)),
             "scores": pa.array(found.scores, pa.float64()),
             "origins": pa.array(explanation.origins(found), pa.string()),
-            "reasons": pa.array(explanation.reasons(found, names), pa.string()),
+            "reasons": pa.array(explanation.reasons(found, names, ranker.topics.names), pa.string()),
+            "because": _named_items(items, found.because),
         }
         aligned = [pa.ListArray.from_arrays(offsets, column) for column in columns.values()]
         users = pa.array(known.user_ids, pa.string())
@@ -113,9 +141,16 @@ def daily_lists(
     return map_batches(histories, _over_users(lists), _LIST_DDL)
 
 
+def _named_items(items: pa.Array, positions: np.ndarray) -> pa.ListArray:
+    """Per row the ids at the positions that are not -1."""
+    some = positions >= 0
+    offsets = np.concatenate([[0], np.cumsum(some.sum(axis=1))])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items.take(pa.array(positions[some])))
+
+
 def list_rows(lists: DataFrame) -> DataFrame:
-    """Rows user_id, rank, item_id, score, origin, reason from `daily_lists`."""
-    zipped = F.arrays_zip("item_ids", "scores", "origins", "reasons")
+    """Rows user_id, rank, item_id, score, origin, reason, because_item_ids from `daily_lists`."""
+    zipped = F.arrays_zip("item_ids", "scores", "origins", "reasons", "because")
     rows = lists.select("user_id", F.posexplode(zipped).alias("place", "one"))
     return rows.select(
         "user_id",
@@ -124,6 +159,7 @@ def list_rows(lists: DataFrame) -> DataFrame:
         F.col("one")["scores"].alias("score"),
         F.col("one")["origins"].alias("origin"),
         F.col("one")["reasons"].alias("reason"),
+        F.col("one")["because"].alias("because_item_ids"),
     )
 
 

@@ -1,7 +1,8 @@
-"""One sentence a person can read for each recommendation. numpy only, no Spark."""
+"""What a person can read for each recommendation: where it comes from and which interest it speaks to. No Spark."""
 
 import numpy as np
 
+from interest_model.interest.status import STATUSES
 from interest_model.recommend.blend import MEMBERS
 from interest_model.recommend.scoring import Lists
 
@@ -20,15 +21,36 @@ _SENTENCES = {
 _WITHOUT_EVIDENCE = "Fits what you chose before."
 
 
-def reasons(lists: Lists, titles: np.ndarray) -> np.ndarray:
-    """(r,) str: the sentence for each row of `lists`, from the member that gave most and the own item that speaks for
-    it.
+_DIRECTIONS = {
+    "new": "new", "rising": "rising", "stable": "steady", "fading": "fading", "gone": "long past",
+    "returning": "coming back",
+}  # fmt: skip
 
-    titles (n,) str: a name to show for each catalogue item; an empty one reads "an item". Dates are UTC days.
+
+def reasons(lists: Lists, titles: np.ndarray, topic_names: np.ndarray) -> np.ndarray:
+    """(r,) str: a sentence for each row of `lists`, from the member that gave most and the own item that speaks for it;
+    and one on the interest it speaks to, how strong that is and where it is going.
+
+    titles (n,) str: a name to show for each catalogue item; an empty one reads "an item"; topic_names (k,) str. Dates
+    are UTC days.
     """
+    sentences = _origin_sentences(lists, titles)
+    rows = np.flatnonzero(lists.interests.topics >= 0)
+    names = topic_names[lists.interests.topics[rows]]
+    moves = [_DIRECTIONS[STATUSES[code]] for code in lists.interests.status[rows]]
+    percent = np.maximum(np.rint(100.0 * lists.interests.shares[rows]), 1.0).astype(int)
+    said = [
+        f" Your interest in {name} ({share} % of yours) is {move}."
+        for name, share, move in zip(names, percent, moves, strict=True)
+    ]
+    sentences[rows] = sentences[rows] + np.array(said, dtype=object)
+    return sentences
+
+
+def _origin_sentences(lists: Lists, titles: np.ndarray) -> np.ndarray:
     named = np.array([title.strip() or "an item" for title in titles], dtype=object)
-    shown = np.where(np.isnan(lists.evidence_days), 0.0, lists.evidence_days)
-    dates = np.floor(shown).astype("datetime64[D]").astype(str)
+    evidence, days = lists.because[:, 0], lists.because_days[:, 0]
+    dates = np.floor(np.where(np.isnan(days), 0.0, days)).astype("datetime64[D]").astype(str)
     sentences = np.full(len(lists.items), _WITHOUT_EVIDENCE, dtype=object)
     for code, member in enumerate(MEMBERS):
         sentence = _SENTENCES[member]
@@ -36,9 +58,9 @@ def reasons(lists: Lists, titles: np.ndarray) -> np.ndarray:
         if "{" not in sentence:
             sentences[rows] = sentence
             continue
-        rows = rows[lists.evidence[rows] >= 0]
-        evidence = zip(named[lists.evidence[rows]], dates[rows], strict=True)
-        sentences[rows] = [sentence.format(title=title, date=date) for title, date in evidence]
+        rows = rows[evidence[rows] >= 0]
+        pairs = zip(named[evidence[rows]], dates[rows], strict=True)
+        sentences[rows] = [sentence.format(title=title, date=date) for title, date in pairs]
     return sentences
 
 

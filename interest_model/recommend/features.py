@@ -5,7 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from interest_model.recommend.blend import Model
 from interest_model.recommend.histories import Histories, latest
+from interest_model.recommend.interests import interest_states, of_items
 from interest_model.recommend.popularity import ItemCounts, decayed
 from interest_model.recommend.sparse_scores import lookup
 
@@ -17,14 +19,17 @@ _ITEM_NAMES = (
 _OWN_NAMES = ("own_days", "own_share", "own_last_days", "own_first_days", "own_gaps", "own_60_days")
 _USER_NAMES = ("user_days", "user_last_days", "user_first_days")
 _MEMBER_NAMES = ("transitions", "lift", "ease", "content", "own", "own_recent")
-FEATURES = (*_ITEM_NAMES, *_OWN_NAMES, *_USER_NAMES, *_MEMBER_NAMES, "ease_once", "ease_rank", "lift_rank")
+_INTEREST_NAMES = ("interest_lift", "interest_trend", "interest_rise")
+FEATURES = (
+    *_ITEM_NAMES, *_OWN_NAMES, *_USER_NAMES, *_MEMBER_NAMES, "ease_once", "ease_rank", "lift_rank", *_INTEREST_NAMES,
+)  # fmt: skip
 """popularity_*: ln of decayed counts over the largest; rise_month: ln popularity of 7 against 112 days, rise_week: 1
 against 14; age_days, silent_days: ln(1 + days since the item was first and last taken); users: ln(1 + its users);
 repeat_rate: share of them who took it on several days. own_days: days on which the user took the item, own_share: of
 all the user's days; own_last_days, own_first_days: ln(1 + age), -1 where never; own_gaps: age of the last in mean gaps
 between the user's own, -1 with fewer than two; own_60_days: events with a half life of 60 days. user_days: days on
-which the user acted; user_last_days, user_first_days: ln(1 + age). The members' raw scores; ease_once: EASE on items
-taken, however often; ease_rank, lift_rank: ln(rank) among the user's candidates."""
+which the user acted; user_last_days, user_first_days: ln(1 + age). The members' scores; ease_once: EASE on items
+taken, however often; ease_rank, lift_rank: ln(rank) among the user's candidates. interest_*: see interests.of_items."""
 
 _FLOOR = 1e-6
 _OWN_HALF_LIFE_DAYS = 60.0
@@ -79,12 +84,17 @@ def _log_age(age: np.ndarray) -> np.ndarray:
 
 
 def pair_features(
-    histories: Histories, scores: dict[str, sp.csr_matrix], model, at_day: float, rows: np.ndarray, columns: np.ndarray
+    histories: Histories,
+    scores: dict[str, sp.csr_matrix],
+    model: Model,
+    at_day: float,
+    rows: np.ndarray,
+    columns: np.ndarray,
 ) -> np.ndarray:
     """(k, F) float32 in FEATURES order for pairs of a user (rows (k,) int64, ascending) and an item (columns (k,)).
 
     histories: events before at_day. scores: of the members (see scoring.member_scores). model: its item facts, EASE
-    weights and history length.
+    weights, topics and history length.
     """
     histories = latest(histories, int(model.history_length))
     own, user = _own_features(histories, model.n_items, at_day, rows, columns)
@@ -95,7 +105,9 @@ def pair_features(
     ease_once = lookup((once @ model.collaborative.ease).tocsr(), rows, columns)
     said = [lookup(scores[name], rows, columns) for name in _MEMBER_NAMES]
     ranks = [np.log(_ranks(rows, values)) for values in (ease_once, said[1])]
-    parts = [model.item_facts[columns], own, user[rows], np.column_stack([*said, ease_once, *ranks])]
+    known = interest_states(histories, model, at_day)
+    interests = of_items(known, model, histories.n_users, rows, columns)
+    parts = [model.item_facts[columns], own, user[rows], np.column_stack([*said, ease_once, *ranks]), interests]
     return np.concatenate(parts, axis=1, dtype=np.float32)
 
 

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from interest_model.config import Ranker
 from interest_model.errors import ConfigError
 from interest_model.recommend import boosted, candidates, members, weights
-from interest_model.recommend.blend import MEMBERS, POPULARITY_MEMBERS, Collaborative, Model
+from interest_model.recommend.blend import MEMBERS, POPULARITY_MEMBERS, Collaborative, ItemTopics, Model
 from interest_model.recommend.candidates import Night, Past
 from interest_model.recommend.features import repeaters
 from interest_model.recommend.histories import Histories, latest
@@ -30,11 +30,12 @@ _HEAD_HALF_LIFE_DAYS = 60.0
 
 class Known(NamedTuple):
     """What is known of items: item_ids (n,) str, ascending; past: their counts and first days; texts (n, d) float32:
-    see text_vectors."""
+    see text_vectors; topics: see blend.ItemTopics."""
 
     item_ids: np.ndarray
     past: Past
     texts: np.ndarray
+    topics: ItemTopics
 
 
 class Readers(NamedTuple):
@@ -137,6 +138,8 @@ def draft_model(known: Known, fitted: Collaborative, settings: Ranker) -> Model:
         mix_novel=np.array(0.0),
         mix_repeat=np.array(0.0),
         mix_scales=np.ones(2),
+        topics=known.topics,
+        topic_shares=np.zeros(len(known.topics.names)),
     )
 
 

@@ -18,7 +18,7 @@ def queries(histories: Histories, n_items: int, at_day: float, half_life: float)
 
 
 def member_scores(histories: Histories, model: Model, at_day: float) -> dict[str, sp.csr_matrix]:
-    """Raw scores of the PERSONAL_MEMBERS, each (n_users, n_items) CSR; an absent entry is a score of zero.
+    """Scores of the PERSONAL_MEMBERS, tempered, each (n_users, n_items) CSR; an absent entry is a score of zero.
 
     Only the latest model.history_length events of each user are read.
     """
@@ -27,7 +27,7 @@ def member_scores(histories: Histories, model: Model, at_day: float) -> dict[str
     recent = queries(histories, model.n_items, at_day, query_half_life)
     own = queries(histories, model.n_items, at_day, own_half_life)
     share = _unit_rows(recent)
-    return {
+    said = {
         "transitions": (share @ model.collaborative.transitions).tocsr(),
         "lift": (share @ model.collaborative.lift).tocsr(),
         "ease": (own @ model.collaborative.ease).tocsr(),
@@ -35,6 +35,16 @@ def member_scores(histories: Histories, model: Model, at_day: float) -> dict[str
         "own": own,
         "own_recent": recent,
     }
+    return {name: tempered(matrix) for name, matrix in said.items()}
+
+
+def tempered(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """Every row divided by the square root of its largest value: half way between absolute scores, by which people with
+    long histories drown what is common to all, and relative ones, by which people with short ones say as much."""
+    best = np.maximum(matrix.max(axis=1).toarray().ravel(), 1e-12)
+    scaled = matrix.tocsr().copy()
+    scaled.data = (scaled.data / np.repeat(np.sqrt(best), np.diff(scaled.indptr))).astype(np.float32)
+    return scaled
 
 
 def _unit_rows(matrix: sp.csr_matrix) -> sp.csr_matrix:

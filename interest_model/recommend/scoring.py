@@ -8,9 +8,12 @@ import scipy.sparse as sp
 from interest_model.recommend.blend import MEMBERS, PERSONAL_MEMBERS, POPULARITY_MEMBERS, Model
 from interest_model.recommend.boosted import chances
 from interest_model.recommend.candidates import named
+from interest_model.recommend.evidence import speaking_for
 from interest_model.recommend.features import pair_features
-from interest_model.recommend.histories import Histories, latest, take
+from interest_model.recommend.histories import Histories, take
+from interest_model.recommend.interests import Named, interest_states, named_interests
 from interest_model.recommend.member_scores import member_scores
+from interest_model.recommend.relisting import NO_DIVERSITY, Diversity, relisted
 from interest_model.recommend.sparse_scores import lookup, popular_list, top, without
 
 _CHUNK_USERS = 512  # bounds memory: scores of so many users are held at once
@@ -18,16 +21,18 @@ _CHUNK_USERS = 512  # bounds memory: scores of so many users are held at once
 
 class Lists(NamedTuple):
     """Recommendations as rows: users (r,) position in the histories, ranks (r,) from 1, items (r,) catalogue position,
-    scores (r,) float64, origins (r,) position in MEMBERS, evidence (r,) catalogue position of the own item that speaks
-    most for it, or -1, evidence_days (r,) when the user last consumed it (days since epoch; NaN where none)."""
+    scores (r,) float64, origins (r,) position in MEMBERS, because (r, 3) catalogue positions of the own items that
+    speak most for it, best first, -1 where fewer do, because_days (r, 3) when the user last consumed them (days since
+    epoch, NaN where none), interests: see interests.Named."""
 
     users: np.ndarray
     ranks: np.ndarray
     items: np.ndarray
     scores: np.ndarray
     origins: np.ndarray
-    evidence: np.ndarray
-    evidence_days: np.ndarray
+    because: np.ndarray
+    because_days: np.ndarray
+    interests: Named
 
 
 def blended(scores: dict[str, sp.csr_matrix], model: Model, weights: np.ndarray) -> sp.csr_matrix:
@@ -51,19 +56,22 @@ def blended(scores: dict[str, sp.csr_matrix], model: Model, weights: np.ndarray)
     return total
 
 
-def recommend(histories: Histories, model: Model, at_day: float, length: int, repeats: bool) -> Lists:
-    """The `length` best items of every user at the scoring time `at_day` (days since epoch), with origin and evidence.
+def recommend(
+    histories: Histories, model: Model, at_day: float, length: int, repeats: bool, wide: Diversity = NO_DIVERSITY
+) -> Lists:
+    """The `length` best items of every user at the scoring time `at_day` (days since epoch), with what speaks for them.
 
-    Items of the user's history are left out unless `repeats`. A user without history gets the pool by popularity.
+    Items of the user's history are left out unless `repeats`. A user without history gets the pool by popularity. wide:
+    how much diversity lists get.
     """
     parts = []
-    for start in range(0, histories.n_users, _CHUNK_USERS):
+    for start in range(0, max(histories.n_users, 1), _CHUNK_USERS):
         chunk = take(histories, np.arange(start, min(start + _CHUNK_USERS, histories.n_users)))
-        part = _recommend(chunk, model, at_day, length, repeats)
+        part = _recommend(chunk, model, at_day, (length, repeats), wide)
         parts.append(part._replace(users=part.users + start))
-    if not parts:
-        return Lists(*(np.zeros(0, kind) for kind in (int, int, np.int32, float, int, int, float)))
-    return Lists(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    joined = [np.concatenate(columns) for columns in zip(*(part[:-1] for part in parts), strict=True)]
+    interests = Named(*(np.concatenate(columns) for columns in zip(*(part.interests for part in parts), strict=True)))
+    return Lists(*joined, interests)
 
 
 def final_scores(
@@ -91,14 +99,17 @@ def mixed(histories: Histories, scores, model: Model, at_day: float, kind: tuple
     return sp.csr_matrix((values + 1e-30, (rows, columns)), scores["own"].shape)
 
 
-def _recommend(histories: Histories, model: Model, at_day: float, length: int, repeats: bool) -> Lists:
+def _recommend(histories: Histories, model: Model, at_day: float, kind: tuple[int, bool], wide: Diversity) -> Lists:
+    """kind: length of the lists, and whether seen items stay."""
+    length, repeats = kind
     scores = member_scores(histories, model, at_day)
-    weights = model.weights(repeats)
-    users, ranks, items, best = top(final_scores(histories, scores, model, at_day, repeats), length)
-    parts = contributions(scores, model, weights, users, items)
-    origins = parts.argmax(axis=1)
-    evidence, days = _evidence(histories, model, at_day, (users, items, origins))
-    return Lists(users, ranks, items, best, origins, evidence, days)
+    found = interest_states(histories, model, at_day)
+    best = top(final_scores(histories, scores, model, at_day, repeats), max(length, wide.candidates))
+    users, ranks, items, values = relisted(best, found, model, (histories.n_users, length), wide)
+    origins = contributions(scores, model, model.weights(repeats), users, items).argmax(axis=1)
+    because, days = speaking_for(histories, model, at_day, (users, items, origins))
+    interests = named_interests(found, model, histories.n_users, users, items)
+    return Lists(users, ranks, items, values, origins, because, days, interests)
 
 
 def contributions(scores, model: Model, weights: np.ndarray, users: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -108,41 +119,6 @@ def contributions(scores, model: Model, weights: np.ndarray, users: np.ndarray, 
     for column, name in enumerate(PERSONAL_MEMBERS, start=len(POPULARITY_MEMBERS)):
         raw[:, column] = lookup(scores[name], users, items)
     return raw * (weights / model.scales)
-
-
-def _evidence(histories: Histories, model: Model, at_day: float, rows) -> tuple[np.ndarray, np.ndarray]:
-    """For each row the own item that adds most to the origin's score, and the day it was last consumed."""
-    histories = latest(histories, int(model.history_length))
-    users, items, origins = rows
-    evidence, days = np.full(len(users), -1, dtype=np.int64), np.full(len(users), np.nan)
-    counts = np.where(origins >= len(POPULARITY_MEMBERS), histories.lengths[users], 0)
-    row = np.repeat(np.arange(len(users)), counts)
-    event = (
-        np.arange(len(row))
-        - np.repeat(np.cumsum(counts) - counts, counts)
-        + np.repeat(histories.indptr[:-1][users], counts)
-    )
-    age = np.maximum(at_day - histories.days[event], 0.0)
-    strength = np.zeros(len(row))
-    for name in PERSONAL_MEMBERS:
-        chosen = np.flatnonzero(origins[row] == MEMBERS.index(name))
-        half_life = model.half_lives[2] if name in ("ease", "own") else model.half_lives[1]
-        links = _links(model, name, histories.items[event[chosen]], items[row[chosen]])
-        strength[chosen] = links * histories.weights[event[chosen]] * 0.5 ** (age[chosen] / half_life)
-    starts = (np.cumsum(counts) - counts)[counts > 0]
-    peak = np.repeat(np.maximum.reduceat(strength, starts), counts[counts > 0]) if len(starts) else strength
-    best = np.flatnonzero((strength == peak) & (strength > 0))  # of equals the latest is written last, and stays
-    evidence[row[best]], days[row[best]] = histories.items[event[best]], histories.days[event[best]]
-    return evidence, days
-
-
-def _links(model: Model, member: str, own: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """(k,) how strongly one own item speaks for one item, for a personal member."""
-    if member in ("own", "own_recent"):
-        return (own == items).astype(np.float64)
-    if member == "content":
-        return np.einsum("kd,kd->k", model.vectors[own], model.vectors[items], dtype=np.float64)
-    return lookup(getattr(model.collaborative, member), own, items)
 
 
 def fallback(model: Model, length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -77,7 +77,7 @@ def test_the_last_time_comes_out_as_utc(spark, tiers):
 
 
 def test_population_shares_decay_and_are_equal_without_events():
-    from interest_model.interest.states import population_shares
+    from interest_model.interest.states_of_users import population_shares
 
     membership = sp.identity(2, format="csr")
     counts = ItemCounts(np.array([0, 1]), np.array([AT_DAY, AT_DAY - 28.0]), np.array([3.0, 6.0]))

@@ -5,10 +5,13 @@ import datetime
 import numpy as np
 import pytest
 
+from interest_model.config import load_settings
 from interest_model.errors import CheckError
 from interest_model.recommend import model_rows, popularity, scoring
 from interest_model.recommend.blend import MEMBERS
 from interest_model.recommend.histories import between
+from interest_model.recommend.interests import no_topics
+from interest_model.recommend.relisting import Diversity
 from tests.recommend.worlds import counts_of, fitted, histories, ranker_settings
 
 pytestmark = pytest.mark.spark
@@ -44,13 +47,14 @@ def events(spark, world):
 
 def spark_model(events, partitions):
     from interest_model.recommend.consumption import catalogue, consumed, user_histories
-    from interest_model.recommend.daily import fit_ranker
+    from interest_model.recommend.daily import ItemViews, fit_ranker
 
     settings, at_day = ranker_settings(), FIRST_DAY + DAYS
     consumption = consumed(events)
     items = catalogue(consumption, at_day, settings.learning_days)
     frame = user_histories(consumption, items.item_ids, settings.seen_length).repartition(partitions).persist()
-    return frame, fit_ranker(frame, items, np.zeros((len(items.item_ids), 4), np.float32), at_day, settings, False)
+    views = ItemViews(np.zeros((len(items.item_ids), 4), np.float32), no_topics(len(items.item_ids)))
+    return frame, fit_ranker(frame, items, views, at_day, settings, False)
 
 
 def test_the_model_is_that_of_the_same_steps_without_spark(world, events):
@@ -75,10 +79,12 @@ def test_lists_over_spark_are_those_of_recommend(world, events):
 
     frame, model = spark_model(events, 2)
     at_day = FIRST_DAY + DAYS
-    rows = list_rows(daily_lists(frame, model, model.item_ids.astype(object), at_day, 7, False)).collect()
+    settings = load_settings(overrides=["recommendations.list_length=7"]).recommendations
+    rows = list_rows(daily_lists(frame, model, model.item_ids.astype(object), at_day, settings, False)).collect()
     found = {(row["user_id"], row["rank"]): (row["item_id"], row["score"], row["origin"]) for row in rows}
     known = histories(dict(sorted(world.items())))
-    lists = scoring.recommend(known, model, at_day, 7, False)
+    wide = Diversity(settings.diversity_method, settings.diversity_strength, settings.diversity_candidates)
+    lists = scoring.recommend(known, model, at_day, 7, False, wide)
     expected = {
         (known.user_ids[user], rank): (model.item_ids[item], pytest.approx(score, rel=1e-5), MEMBERS[origin])
         for user, rank, item, score, origin in zip(*lists[:5], strict=True)

@@ -1,14 +1,18 @@
 import numpy as np
 
+from interest_model.interest.status import STATUSES
 from interest_model.recommend.blend import MEMBERS
 from interest_model.recommend.explanation import origins, reasons
+from interest_model.recommend.interests import Named
 from interest_model.recommend.scoring import Lists
 
 TITLES = np.array(["Heat", " ", "Alien"])
+TOPICS = np.array(["Film > Horror", "Film > Comedy"])
 DAY = 15936.7  # 2013-08-19
+NOTHING = Named(*np.zeros((3, 0)), np.zeros(0, np.int8))
 
 
-def lists(*rows: tuple[str, int, float]) -> Lists:
+def lists(*rows: tuple[str, int, float], interests: Named | None = None) -> Lists:
     """One row per (origin, evidence, evidence day)."""
     count = len(rows)
     return Lists(
@@ -17,14 +21,15 @@ def lists(*rows: tuple[str, int, float]) -> Lists:
         items=np.zeros(count, dtype=int),
         scores=np.ones(count),
         origins=np.array([MEMBERS.index(origin) for origin, _, _ in rows]),
-        evidence=np.array([evidence for _, evidence, _ in rows]),
-        evidence_days=np.array([day for _, _, day in rows]),
+        because=np.array([[evidence, -1, -1] for _, evidence, _ in rows]),
+        because_days=np.array([[day, np.nan, np.nan] for _, _, day in rows]),
+        interests=interests or NOTHING._replace(topics=np.full(count, -1)),
     )
 
 
 def test_sentences_name_title_and_date():
     rows = lists(("ease", 0, DAY), ("transitions", 2, DAY), ("popularity", -1, np.nan), ("own", 0, DAY))
-    assert reasons(rows, TITLES).tolist() == [
+    assert reasons(rows, TITLES, TOPICS).tolist() == [
         "Because you chose Heat on 2013-08-19.",
         "Often chosen after Alien, which you chose on 2013-08-19.",
         "Popular these days.",
@@ -35,10 +40,21 @@ def test_sentences_name_title_and_date():
 
 def test_an_item_without_title_and_a_row_without_evidence_still_read_well():
     rows = lists(("ease", 1, DAY), ("ease", -1, np.nan))
-    assert reasons(rows, TITLES).tolist() == ["Because you chose an item on 2013-08-19.", "Fits what you chose before."]
+    assert reasons(rows, TITLES, TOPICS).tolist() == ["Because you chose an item on 2013-08-19.", "Fits what you chose before."]
 
 
 def test_every_member_has_a_sentence():
     rows = lists(*((member, 0, DAY) for member in MEMBERS))
-    found = reasons(rows, TITLES).tolist()
+    found = reasons(rows, TITLES, TOPICS).tolist()
     assert len(set(found)) == len(MEMBERS) and all(one.endswith(".") and "{" not in one for one in found)
+
+
+def test_the_interest_is_named_with_its_strength_and_direction():
+    status = np.array([STATUSES.index("rising"), STATUSES.index("fading"), 0], np.int8)
+    spoken_to = Named(np.array([0, 1, -1]), np.array([0.231, 0.004, np.nan]), np.array([0.1, -0.2, np.nan]), status)
+    rows = lists(("popularity", -1, np.nan), ("new", -1, np.nan), ("slow", -1, np.nan), interests=spoken_to)
+    assert reasons(rows, TITLES, TOPICS).tolist() == [
+        "Popular these days. Your interest in Film > Horror (23 % of yours) is rising.",
+        "New and popular. Your interest in Film > Comedy (1 % of yours) is fading.",
+        "Popular for some time.",
+    ]

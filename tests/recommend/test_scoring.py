@@ -98,8 +98,8 @@ def test_ranks_start_at_one_and_scores_never_rise(board):
 def test_evidence_is_an_own_item_and_the_day_it_was_consumed(board):
     world, model = board
     lists = scoring.recommend(world, only(model, "transitions"), 40.0, 5, repeats=False)
-    assert (lists.evidence >= 0).all()
-    for user, item, day in zip(lists.users, lists.evidence, lists.evidence_days, strict=True):
+    assert (lists.because[:, 0] >= 0).all()
+    for user, item, day in zip(lists.users, lists.because[:, 0], lists.because_days[:, 0], strict=True):
         own = slice(world.indptr[user], world.indptr[user + 1])
         assert (item, day) in set(zip(world.items[own].tolist(), world.days[own].tolist(), strict=True))
 
@@ -108,7 +108,7 @@ def test_popular_rows_have_no_evidence(board):
     world, model = board
     lists = scoring.recommend(world, only(model, "popularity"), 40.0, 5, repeats=False)
     assert (lists.origins == MEMBERS.index("popularity")).all()
-    assert (lists.evidence == -1).all() and np.isnan(lists.evidence_days).all()
+    assert (lists.because == -1).all() and np.isnan(lists.because_days).all()
 
 
 def test_no_users_give_empty_lists(board):

@@ -7,6 +7,7 @@ from interest_model.config import Ranker, load_settings
 from interest_model.recommend import candidates, fit
 from interest_model.recommend.blend import Model
 from interest_model.recommend.histories import Histories, between
+from interest_model.recommend.interests import no_topics
 from interest_model.recommend.popularity import ItemCounts, bin_day
 
 
@@ -34,7 +35,7 @@ def counts_of(known: Histories, at_day: float) -> ItemCounts:
     return ItemCounts(pairs[0].astype(np.int32), pairs[1], sizes.astype(np.float64))
 
 
-def fitted(known: Histories, n_items: int, at_day: float, repeats: bool = False, vectors=None, **changes) -> Model:
+def fitted(known: Histories, n_items: int, at_day: float, repeats=False, vectors=None, topics=None, **changes) -> Model:
     """The model of a night at at_day, by the same steps as a nightly run."""
     settings = ranker_settings(**changes)
     known = between(known, -np.inf, at_day)
@@ -52,7 +53,7 @@ def fitted(known: Histories, n_items: int, at_day: float, repeats: bool = False,
     def lessons(nights, limit):
         return pa.Table.from_batches([candidates.tuning_rows(known, nights)])
 
-    items = fit.Known(names, candidates.Past(counts, first_days), vectors)
+    items = fit.Known(names, candidates.Past(counts, first_days), vectors, topics or no_topics(n_items))
     return fit.night_model(items, fit.Readers(members_at, lessons), at_day, settings, repeats)
 
 
