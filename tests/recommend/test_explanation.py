@@ -40,7 +40,8 @@ def test_sentences_name_title_and_date():
 
 def test_an_item_without_title_and_a_row_without_evidence_still_read_well():
     rows = lists(("ease", 1, DAY), ("ease", -1, np.nan))
-    assert reasons(rows, TITLES, TOPICS).tolist() == ["Because you chose an item on 2013-08-19.", "Fits what you chose before."]
+    found = reasons(rows, TITLES, TOPICS).tolist()
+    assert found == ["Because you chose an item on 2013-08-19.", "Fits what you chose before."]
 
 
 def test_every_member_has_a_sentence():
