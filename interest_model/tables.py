@@ -478,7 +478,7 @@ EVALUATION = Table(
         _column("variant", "string", "novel: seen items out of lists and truth | repeat: nothing removed"),
         _column("source", "string", "name of the log's mapping"),
         _column("model", "string", "ranker, its parts blend and boosted, a member, a floor, or a peer"),
-        _column("metric", "string", "see evaluation/metrics.py; ndcg_debiased: hits weigh by rarity"),
+        _column("metric", "string", "ndcg, recall, ...: see evaluation/metrics.py"),
         _column("horizon_days", "int", "days after the list that judge it; 0: one event left out, whenever it was"),
         _column("k", "int", "length at which lists are cut"),
         _column("segment", "string", "all | new_users | light_users | heavy_users | new_items | no_history"),

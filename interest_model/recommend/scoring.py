@@ -7,16 +7,16 @@ import scipy.sparse as sp
 
 from interest_model.recommend.blend import MEMBERS, PERSONAL_MEMBERS, POPULARITY_MEMBERS, Model
 from interest_model.recommend.boosted import chances
-from interest_model.recommend.candidates import named
 from interest_model.recommend.evidence import speaking_for
 from interest_model.recommend.features import pair_features
 from interest_model.recommend.histories import Histories, take
 from interest_model.recommend.interests import Named, interest_states, named_interests
 from interest_model.recommend.member_scores import member_scores
 from interest_model.recommend.relisting import NO_DIVERSITY, Diversity, relisted
-from interest_model.recommend.sparse_scores import lookup, popular_list, top, without
+from interest_model.recommend.sparse_scores import added, lookup, popular_list, top, without
 
 _CHUNK_USERS = 512  # bounds memory: scores of so many users are held at once
+_RESCORED = 100  # candidates that the trees score; 70 to 220 rank alike, and trees cost
 
 
 class Lists(NamedTuple):
@@ -77,26 +77,35 @@ def recommend(
 def final_scores(
     histories: Histories, scores: dict[str, sp.csr_matrix], model: Model, at_day: float, repeats: bool
 ) -> sp.csr_matrix:
-    """(n_users, n_items) CSR: the score that lists are made by. Blend and boosted ranker, each divided by its typical
-    best, in the shares that past nights found; seen items at minus infinity unless `repeats`. scores: of the members.
+    """(n_users, n_items) CSR: the score that lists are made by; seen items at minus infinity unless `repeats`.
+
+    scores: of the members. Blend and boosted ranker stand in the shares that past nights found.
     """
-    share = model.mix(repeats)
-    total = mixed(histories, scores, model, at_day, (repeats, share)) if share > 0 else None
-    total = blended(scores, model, model.weights(repeats)) if total is None else total
-    return total if repeats else without(total, histories)
+    if model.mix(repeats) > 0:
+        return mixed(histories, scores, model, at_day, (repeats, model.mix(repeats)))
+    return _candidates(histories, scores, model, repeats)
 
 
 def mixed(histories: Histories, scores, model: Model, at_day: float, kind: tuple[bool, float]) -> sp.csr_matrix:
-    """(n_users, n_items) CSR over the candidates (see candidates.named): blend and boosted ranker in shares.
+    """As final_scores: blend and boosted ranker, each divided by its typical best, in given shares.
 
-    kind: whether seen items stay (which weights the blend takes), and the share of the boosted ranker, 0 to 1.
+    kind: whether seen items stay, and the share of the boosted ranker, 0 to 1. The trees score the blend's best
+    candidates of a user; what lies below them is in no list's reach and stays below.
     """
     repeats, share = kind
-    rows, columns = named(scores, histories, model)
+    total = _candidates(histories, scores, model, repeats)
+    rows, _, columns, _ = top(total, _RESCORED)
+    order = np.lexsort((columns, rows))
+    rows, columns = rows[order], columns[order]
     boosted = chances(model.trees, pair_features(histories, scores, model, at_day, rows, columns))
-    blend = contributions(scores, model, model.weights(repeats), rows, columns).sum(axis=1)
-    values = (1.0 - share) * blend / model.mix_scales[0] + share * boosted / model.mix_scales[1]
-    return sp.csr_matrix((values + 1e-30, (rows, columns)), scores["own"].shape)
+    allowed = total.data > -np.inf
+    total.data[allowed] = 1e-30 + (1.0 - share) / model.mix_scales[0] * total.data[allowed]
+    return added(total, rows, columns, share / model.mix_scales[1] * boosted)
+
+
+def _candidates(histories: Histories, scores, model: Model, repeats: bool) -> sp.csr_matrix:
+    total = blended(scores, model, model.weights(repeats))
+    return total if repeats else without(total, histories)
 
 
 def _recommend(histories: Histories, model: Model, at_day: float, kind: tuple[int, bool], wide: Diversity) -> Lists:

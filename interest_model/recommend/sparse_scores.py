@@ -37,6 +37,14 @@ def lookup(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.n
     return values
 
 
+def added(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> sp.csr_matrix:
+    """The matrix with values (k,) added at distinct (rows, columns), where it has entries; others are passed over."""
+    result = matrix.copy()
+    place, there = _find(result, _keys(rows, columns, result.shape[1]))
+    result.data[place] += values[there]
+    return result
+
+
 def top(scores: sp.csr_matrix, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The `length` best entries of each row: rows, ranks from 1, columns, scores. Ties go to the smaller column.
 
