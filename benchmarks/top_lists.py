@@ -49,7 +49,7 @@ def main() -> None:
     print(f"{users:,} users, {model.n_items:,} items, {length} each; seconds per round: {seconds}")
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     ratio = medians["als"] / medians["ranker"]
-    print(f"median ranker {medians['blend']:.2f} s, ALS {medians['als']:.2f} s: {ratio:.1f}x")
+    print(f"median ranker {medians['ranker']:.2f} s, ALS {medians['als']:.2f} s: {ratio:.1f}x")
 
 
 def fit_als(histories):
