@@ -91,7 +91,7 @@ def test_insert_missing_adds_new_keys_once_and_never_changes_old_rows(spark, sto
 def test_the_log_of_a_table_names_no_user(spark, storage, tmp_path):
     lists = spark.sql(
         f"select date'{DAY}' run_date, 'secretpseudonym' user_id, 1 rank, 'i' item_id, 1.0d score, 'o' origin, "
-        "'r' reason, 'm' model_version"
+        "'r' reason, array('i') because_item_ids, 'm' model_version"
     )
     storage.replace_days("daily_recommendations", lists, [DAY])
     logs = list((tmp_path / "warehouse" / "daily_recommendations" / "_delta_log").glob("*"))
