@@ -4,10 +4,10 @@
 
 FOLDER is a split as `jobs/backtest.py --peers` writes it (see interest_model/evaluation/peers.py); its truth is not
 read. VECTORS.npy: (n_items, d) float32 item texts by catalogue position, as consumption.item_vectors gives them for the
-split's catalogue. The night's ranker is fitted on what was known `days` days before the split's at_day; its lists are
-judged by what users took in those days. Prints, for strengths that are the same for all and for each user's own, the
-change of both metrics against the lists as ranked, in percent, with 95% of the paired difference of NDCG. Then the
-seconds of one chunk.
+split's catalogue. Of each variant the night's ranker, without topics, is fitted on what was known `days` days before
+the split's at_day; its lists are judged by what users took in those days. Prints, for strengths that are the same for
+all and for each user's own, the change of both metrics against the lists as ranked, in percent, with 95% of the paired
+difference of NDCG. Then the seconds of one chunk.
 """
 
 import argparse
@@ -22,12 +22,14 @@ import pyarrow.dataset as ds
 
 from interest_model.config import Ranker, load_settings
 from interest_model.evaluation.metrics import intra_list_distance, ndcg
-from interest_model.recommend import candidates, diversity, fit, scoring, weights
-from interest_model.recommend.blend import Model
+from interest_model.recommend import candidates, diversity, fit, scoring
+from interest_model.recommend.blend import Collaborative, Model
 from interest_model.recommend.histories import Histories, between, from_arrow, take
+from interest_model.recommend.interests import no_topics
 from interest_model.recommend.popularity import ItemCounts, bin_day
 
 CANDIDATES, LENGTH, CUTOFF = 100, 50, 10
+USERS_A_LESSON = 1_000  # of one batch of tuning rows; bounds memory
 STRENGTHS = {"dpp": (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5), "mmr": (0.06, 0.15, 0.3, 0.45, 0.6, 0.9, 1.5)}
 
 
@@ -49,29 +51,38 @@ def read_histories(folder: Path) -> tuple[Histories, dict]:
 
 
 def counts_of(known: Histories, at_day: float, settings: Ranker) -> ItemCounts:
-    bins = bin_day(known.days, at_day - settings.tuning_days - 28)
+    bins = bin_day(known.days, at_day - settings.learning_days - 28)
     pairs, sizes = np.unique(np.stack([known.items, bins]), axis=1, return_counts=True)
     return ItemCounts(pairs[0].astype(np.int32), pairs[1], sizes.astype(np.float64))
 
 
-def night_model(known: Histories, vectors: np.ndarray, at_day: float, settings: Ranker) -> Model:
+def night_model(known: Histories, vectors: np.ndarray, at_day: float, settings: Ranker, repeats: bool) -> Model:
     """The night's ranker by the steps of daily.fit_ranker, on one machine. known: events before at_day only."""
     n_items, counts = len(vectors), counts_of(known, at_day, settings)
     first_days = np.full(n_items, np.inf)
     np.minimum.at(first_days, known.items, known.days)
-    names, texts = np.arange(n_items).astype(str), fit.text_vectors(vectors, settings.content_dimensions)
 
-    def draft_at(day: float) -> Model:
+    def members_at(day: float) -> Collaborative:
         head = fit.ease_head(counts, n_items, day, settings.ease_max_items)
         rows = pa.Table.from_batches(fit.pair_batches(between(known, -np.inf, day), n_items, head, settings))
-        return fit.draft_model(names, fit.collaborative(rows, n_items, head, settings), texts, settings)
+        return fit.collaborative(rows, n_items, head, settings)
 
-    nights = fit.tuning_nights(draft_at(at_day - settings.tuning_days), counts, first_days, at_day, settings)
-    tuning = weights.from_rows(
-        pa.Table.from_batches([candidates.tuning_rows(known, nights)]), len(settings.popularity_half_lives_days)
-    )
-    learned = weights.learn(tuning, fit.prior_weights(settings), settings.weights_shrinkage, True)
-    return fit.finished_model(draft_at(at_day), learned, counts, first_days, at_day, settings)
+    names, texts = np.arange(n_items).astype(str), fit.text_vectors(vectors, settings.content_dimensions)
+    items = fit.Known(names, candidates.Past(counts, first_days), texts, no_topics(n_items))
+    read = fit.Readers(members_at, lambda nights, limit: lessons(known, nights, limit, settings.seed))
+    return fit.night_model(items, read, at_day, settings, repeats)
+
+
+def lessons(known: Histories, nights: list[candidates.Night], limit: int, seed: int) -> pa.Table:
+    """Tuning rows of the users who acted in the windows after the nights, so many at random that `limit` user-nights
+    hold them."""
+    first, step = nights[0].at_day, nights[0].horizon_days
+    acted = between(known, first, nights[-1].at_day + step)
+    user_nights = len(np.unique(acted.rows * len(nights) + ((acted.days - first) // step).astype(np.int64)))
+    chosen = np.random.default_rng(seed).random(known.n_users) < limit / max(user_nights, 1)
+    users = np.flatnonzero((acted.lengths > 0) & chosen)
+    parts = np.array_split(users, -(-len(users) // USERS_A_LESSON) or 1)
+    return pa.Table.from_batches([candidates.tuning_rows(take(known, part), nights) for part in parts])
 
 
 def cases(known: Histories, after: Histories, model: Model, at_day: float, repeats: bool) -> Cases:
@@ -139,9 +150,9 @@ def main() -> None:
     histories, facts = read_histories(options.folder)
     at_day = facts["at_day"] - options.days
     known, after = between(histories, -np.inf, at_day), between(histories, at_day, facts["at_day"])
-    model = night_model(known, np.load(options.vectors), at_day, load_settings().ranker)
-    both = (known.lengths > 0) & (after.lengths > 0)
+    vectors, both = np.load(options.vectors), (known.lengths > 0) & (after.lengths > 0)
     for variant in facts["variants"]:
+        model = night_model(known, vectors, at_day, load_settings().ranker, variant == "repeat")
         found = cases(take(known, both), take(after, both), model, at_day, variant == "repeat")
         curve(found, model.vectors, variant)
     seconds(found, model.vectors)

@@ -5,20 +5,21 @@ from contextlib import closing
 
 from pyspark.sql import functions as F
 
-from interest_model.evaluation.backtest import backtest, cuts, facts, item_views
+from interest_model.evaluation.backtest import backtest, cuts, facts
 from interest_model.evaluation.report import summary
 from interest_model.history.known import events_known
 from interest_model.job import Night, guarded, run_alone
 from interest_model.job_arguments import add_backtest_arguments, write_text
 from interest_model.nightly import tracker_of
 from interest_model.recommend.consumption import consumed
+from interest_model.recommend.daily import views_known
 
 
 def run(night: Night, given: argparse.Namespace) -> None:
     consumption = consumed(events_known(night.read("events"), night.run_date)).persist()
     wheres = []
     for where, splits in cuts(consumption, given, night.run_date, night.source.zone, night.settings.evaluation):
-        views = item_views(night, splits[0].night or night.run_date)
+        views = views_known(night, splits[0].night or night.run_date)
         rows = backtest(splits, views, night.settings, night.source.repeats, given.peers, not given.judge)
         stamp = {"source": F.lit(night.source.name), "run_date": splits[0].judged_on(night.run_date)}
         night.replace("evaluation", rows.withColumns(stamp), where)

@@ -1,12 +1,8 @@
 """ranker_models: the night's ranker, fitted anew on everything known tonight."""
 
-from pyspark.sql import functions as F
-
-from interest_model.encoding.model_files import encoder_version
-from interest_model.history.known import items_known
 from interest_model.job import Night, main
-from interest_model.recommend.consumption import catalogue, consumed, end_of_day, item_vectors, user_histories
-from interest_model.recommend.daily import ItemViews, fit_ranker, ranker_topics
+from interest_model.recommend.consumption import catalogue, consumed, end_of_day, user_histories
+from interest_model.recommend.daily import fit_ranker, views_known
 from interest_model.recommend.model_rows import to_rows, version_of
 
 
@@ -16,9 +12,7 @@ def run(night: Night) -> None:
     events = consumed(night.known_events())
     items = catalogue(events, at_day, settings.learning_days)
     histories = user_histories(events, items.item_ids, settings.seen_length).persist()
-    embeddings = night.read("item_embeddings").where(F.col("encoder") == encoder_version(night.settings.encoder))
-    vectors = item_vectors(items_known(embeddings, night.run_date), items.item_ids)
-    views = ItemViews(vectors, ranker_topics(night, night.run_date, items.item_ids))
+    views = views_known(night, night.run_date)(items.item_ids)
     model = fit_ranker(histories, items, views, at_day, settings, night.source.repeats)
     arrays = model.to_arrays()
     night.model_version = version_of(arrays, "blend")

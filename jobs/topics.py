@@ -2,9 +2,7 @@
 
 from datetime import timedelta
 
-from pyspark.sql import functions as F
-
-from interest_model.encoding.model_files import encoder_version
+from interest_model.encoding.item_embeddings import embeddings_known
 from interest_model.history.known import items_known
 from interest_model.interest import topics
 from interest_model.job import Night, main
@@ -12,13 +10,12 @@ from interest_model.job import Night, main
 
 def run(night: Night) -> None:
     day, spark = night.run_date, night.spark
-    embeddings = night.read("item_embeddings").where(F.col("encoder") == encoder_version(night.settings.encoder))
     items = topics.gather_items(items_known(night.read("items"), day))
     rows_before = topics.version_in_force(night.read("topics"), day, included=False)
     made = rows_before.select("run_date").head()
     before = topics.load_tree(rows_before, topics.BASE)[0] if made else None
     if topics.needs_vectors(before, items, night.settings.topics):
-        items = topics.with_vectors(items, items_known(embeddings, day))
+        items = topics.with_vectors(items, embeddings_known(night, day))
     age_days = (day - made["run_date"]).days if made else None
     version = topics.next_version(before, age_days, items, night.settings.topics, f"{day:%Y%m%d}")
     rows = topics.topic_rows(version, rows_before, day)

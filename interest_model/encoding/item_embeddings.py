@@ -1,10 +1,18 @@
 """Items to vectors, through the cache of encoded texts."""
 
+import datetime
+from typing import TYPE_CHECKING
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from interest_model import tables
+from interest_model.encoding.model_files import encoder_version
 from interest_model.encoding.text_embeddings import with_embeddings
+from interest_model.history.known import items_known
+
+if TYPE_CHECKING:
+    from interest_model.job import Night
 
 
 def item_embeddings(items: DataFrame, cache: DataFrame, encoder: str) -> DataFrame:
@@ -15,3 +23,9 @@ def item_embeddings(items: DataFrame, cache: DataFrame, encoder: str) -> DataFra
     """
     with_text = items.where(F.length(F.trim("text")) > 0)
     return with_embeddings(with_text, cache, encoder).select(*tables.ITEM_EMBEDDINGS.names)
+
+
+def embeddings_known(night: "Night", day: datetime.date) -> DataFrame:
+    """One row of table item_embeddings per item: what was known of it on a day, by the encoder of the settings."""
+    encoded = F.col("encoder") == encoder_version(night.settings.encoder)
+    return items_known(night.read("item_embeddings").where(encoded), day)

@@ -12,14 +12,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from interest_model.config import Evaluation, Settings
-from interest_model.encoding.model_files import encoder_version
 from interest_model.evaluation.day import cases, judged, metric_rows
 from interest_model.evaluation.peers import judged_lists, write_split
 from interest_model.evaluation.splits import REFIT, Split, is_drawn, night_splits, nights_before, split
-from interest_model.history.known import items_known
 from interest_model.recommend.blend import Model
-from interest_model.recommend.consumption import catalogue, item_vectors, user_histories
-from interest_model.recommend.daily import ItemViews, fit_ranker, ranker_topics
+from interest_model.recommend.consumption import catalogue, user_histories
+from interest_model.recommend.daily import ItemViews, fit_ranker
 from interest_model.runs import code_revision
 
 if TYPE_CHECKING:
@@ -55,13 +53,6 @@ def facts(given: Namespace, night: "Night") -> dict[str, object]:
     if given.protocol.startswith("temporal"):
         found["quantile"] = night.settings.evaluation.temporal_quantile
     return found | {"revision": code_revision()}
-
-
-def item_views(night: "Night", day: datetime.date) -> Callable[[np.ndarray], ItemViews]:
-    """From item ids to what was known of them on a day."""
-    encoded = night.read("item_embeddings").where(F.col("encoder") == encoder_version(night.settings.encoder))
-    embeddings = items_known(encoded, day)
-    return lambda item_ids: ItemViews(item_vectors(embeddings, item_ids), ranker_topics(night, day, item_ids))
 
 
 def backtest(

@@ -9,10 +9,9 @@ import numpy as np
 
 from interest_model.recommend import scoring
 from interest_model.recommend.blend import Model
+from interest_model.recommend.context import context_at
 from interest_model.recommend.histories import Histories, keep, take
-from interest_model.recommend.member_scores import member_scores
 from interest_model.recommend.scoring import Lists
-from interest_model.recommend.sparse_scores import lookup
 
 
 class Drops(NamedTuple):
@@ -58,14 +57,8 @@ def _as_many_others(known: Histories, named: np.ndarray, counts: np.ndarray, rng
 
 
 def _scores(known: Histories, model: Model, at_day: float, repeats: bool, items: np.ndarray) -> np.ndarray:
-    """(u,) score of one item for each user; zero where it is no candidate any more.
-
-    Items are not left out as seen: without its events an item would come back as new.
-    """
-    scores = member_scores(known, model, at_day)
-    share = model.mix(repeats)
-    if share > 0:
-        total = scoring.mixed(known, scores, model, at_day, (repeats, share))
-    else:
-        total = scoring.blended(scores, model, model.weights(repeats))
-    return lookup(total, np.arange(known.n_users), items)
+    """(u,) score of one item for each user; zero where it is no candidate any more."""
+    users, _, listed, scores = scoring.best_items(context_at(known, model, at_day), model, model.n_items, repeats)
+    found, asked = np.zeros(known.n_users), listed == items[users]
+    found[users[asked]] = scores[asked]
+    return found

@@ -15,13 +15,13 @@ from interest_model.config import Evaluation
 from interest_model.evaluation import bootstrap, metrics
 from interest_model.recommend import scoring, sparse_scores
 from interest_model.recommend.blend import MEMBERS, Model
+from interest_model.recommend.context import context_at
 from interest_model.recommend.histories import Histories, from_arrow, take
-from interest_model.recommend.member_scores import member_scores
 
 RANKER = "ranker"
 FLOORS = ("popular_7_days", "popularity")  # popularity, the decayed one, is a member of the blend as well
 MODELS = (RANKER, *MEMBERS, "popular_7_days")
-PARTS = ("blend", "boosted")  # of the ranker; judged alone where both exist
+PARTS = {"blend": 0.0, "boosted": 1.0}  # share of the boosted ranker: its parts, judged alone where both exist
 BOOTSTRAPPED = ("ndcg", "ndcg_debiased", "recall", "hit_rate")
 _CHUNK_USERS = 512
 SUMS_SCHEMA = pa.schema(
@@ -240,26 +240,26 @@ def _segments(histories: Histories, settings: Evaluation) -> dict[str, np.ndarra
 def _lists(cases: Cases, model: Model, at_day: float, repeats: bool, length: int):
     """Yields (model name, items (u, length) padded with -1) for each of MODELS and PARTS."""
     histories = cases.histories
-    scores = member_scores(histories, model, at_day)
+    context = context_at(histories, model, at_day)
+
+    def padded(best: tuple[np.ndarray, ...]) -> np.ndarray:
+        rows, ranks, items, _ = (column[best[1] <= length] for column in best)
+        lists = np.full((histories.n_users, length), -1, dtype=np.int64)
+        lists[rows, ranks - 1] = items
+        return lists
 
     def listed(matrix: sp.csr_matrix) -> np.ndarray:
-        allowed = matrix if repeats else sparse_scores.without(matrix, histories)
-        rows, ranks, items, _ = sparse_scores.top(allowed, length)
-        padded = np.full((histories.n_users, length), -1, dtype=np.int64)
-        padded[rows, ranks - 1] = items
-        return padded
+        return padded(sparse_scores.top(matrix if repeats else sparse_scores.without(matrix, histories), length))
 
-    yield RANKER, listed(scoring.final_scores(histories, scores, model, at_day, repeats))
-    if len(model.trees):
-        parts = (
-            scoring.blended(scores, model, model.weights(repeats)),
-            scoring.mixed(histories, scores, model, at_day, (repeats, 1.0)),
-        )
-        yield from zip(PARTS, map(listed, parts), strict=True)
+    boosted = len(model.trees) > 0
+    found = scoring.best_candidates(context, model, length, repeats, boosted)
+    yield RANKER, padded(scoring.mixed(found, model, model.mix(repeats)))
+    if boosted:
+        yield from ((name, padded(scoring.mixed(found, model, share))) for name, share in PARTS.items())
     floors = {name: model.trends[:, column] for column, name in enumerate(MEMBERS[: model.trends.shape[1]])}
     for name, values in {**floors, "popular_7_days": model.popular_7_days}.items():
         yield name, listed(_same_for_all(values, histories, length))
-    for name, matrix in scores.items():
+    for name, matrix in context.members.items():
         yield name, listed(matrix)
 
 

@@ -10,9 +10,9 @@ issued.
 import numpy as np
 
 ACCURACY = ("ndcg", "recall", "hit_rate", "mrr")
-# Yang et al. take the power (gamma + 1) / 2 of an item's observed users, gamma: how much the shown favour the popular.
-# gamma 0, the mildest: an item nobody took then weighs 100 times one of 10,000 users. At gamma 2 it is a million
-# times, and the figure of a user says no more than whether their rarest item was hit.
+# Yang et al. (see ndcg_debiased) take the power (gamma + 1) / 2 of how often an item was observed, where being shown
+# goes with popularity to the power gamma. gamma 0, the mildest: an item nobody took then weighs 100 times one of 10,000
+# users. At gamma 2 it is a million times, and the figure of a user says no more than whether their rarest item was hit.
 PROPENSITY_POWER = 0.5
 
 
@@ -38,10 +38,12 @@ def ndcg_debiased(hit_weights: np.ndarray, truth_weights: np.ndarray, k: int) ->
     """(u,) NDCG where a hit counts by its inverse propensity, over the same for the best list of the user's own truth.
 
     hit_weights (u, length): `inverse_propensity` of each hit, zero elsewhere; truth_weights (u, t): of all that the
-    user took, largest first, padded with zeros. The propensity of an item is taken as (users + 1) ** PROPENSITY_POWER
-    and each user's sum normalises itself, so a common factor does not matter (Yang et al. 2018, "Unbiased offline
-    recommender evaluation for missing-not-at-random implicit feedback"). Between zero and one. With one item to find,
-    as in leave-one-out, its weight cancels: the figure is NDCG.
+    user took, largest first, padded with zeros. After Yang, Cui, Xuan, Wang, Belongie and Estrin 2018, "Unbiased
+    offline recommender evaluation for missing-not-at-random implicit feedback" (RecSys): the propensity is a power of
+    an item's popularity, and each user's figure is divided by a sum of the same weights, so that a common factor does
+    not matter. They divide by the sum over all that the user took; here it is the best list of k, which keeps an NDCG
+    between zero and one. They leave out items nobody took; here one user is added to each. With one item to find, as in
+    leave-one-out, its weight cancels: the figure is NDCG.
     """
     gains = 1.0 / np.log2(np.arange(2, k + 2))
     found, best = hit_weights[:, :k], truth_weights[:, :k]

@@ -358,7 +358,7 @@ def _arima_of(series: np.ndarray, steps: Sequence[int]) -> np.ndarray:
     has the variance sum over shocks of (psi_0 + ... + psi_j)^2 / steps^2. psi_i is taken as positive: the interval is
     too wide, never too narrow, where shocks are followed by their opposite.
     """
-    from statsforecast.models import AutoARIMA  # loads numba and, where it is there, Spark: seconds
+    from statsforecast.models import AutoARIMA  # loads statsmodels and, where it is there, Spark: seconds
 
     model = AutoARIMA(max_p=2, max_q=2, max_order=3, seasonal=False, approximation=True, nmodels=12)
     size = series.mean()  # the library's optimiser stops early on numbers far below one

@@ -30,11 +30,11 @@ from scipy import sparse
 from interest_model.errors import ConfigError
 from interest_model.interest.labels import distinct_labels
 from interest_model.interest.topic_tree import (
-    PATH_SEPARATOR,
     TopicTree,
     counted,
     has_vector,
     nearest,
+    paths,
     roll_up,
     standardise,
 )
@@ -121,24 +121,16 @@ def find_topic(tree: TopicTree, name: str, origin: str) -> int:
     ids = {topic: position for position, topic in enumerate(tree.topic_ids)}
     if name in ids:
         return ids[name]
-    paths = _label_paths(tree)
-    for names in (paths, [label.casefold() for label in tree.labels]):
+    full = [path.casefold() for path in paths(tree)]
+    for names in (full, [label.casefold() for label in tree.labels]):
         found = [position for position, one in enumerate(names) if one == name.casefold()]
         if len(found) == 1:
             return found[0]
         if found:
-            known = ", ".join(f"{tree.topic_ids[one]} ({paths[one]})" for one in found)
+            known = ", ".join(f"{tree.topic_ids[one]} ({full[one]})" for one in found)
             raise ConfigError(f"{origin}: {len(found)} topics are called '{name}'", f"name one by its id: {known}")
-    close = difflib.get_close_matches(name.casefold(), [*paths, *(label.casefold() for label in tree.labels)])
+    close = difflib.get_close_matches(name.casefold(), [*full, *(label.casefold() for label in tree.labels)])
     raise ConfigError(f"{origin}: no topic '{name}'", f"names much like it: {', '.join(close) or 'none'}")
-
-
-def _label_paths(tree: TopicTree) -> list[str]:
-    paths: list[str] = []
-    for label, parent in zip(tree.labels, tree.parents, strict=True):
-        above = paths[parent] + PATH_SEPARATOR if parent >= 0 else ""
-        paths.append(above + label.casefold())
-    return paths
 
 
 # Applying

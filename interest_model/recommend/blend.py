@@ -15,6 +15,7 @@ of the item's users; ease: EASE on the whole history; content: texts like the us
 own_recent: the user's own items, counted with a long and a short half life."""
 
 _SPARSE = ("transitions", "lift", "ease")
+_SUMS = ("item_users", "item_repeaters")
 
 
 class ItemTopics(NamedTuple):
@@ -27,8 +28,11 @@ class ItemTopics(NamedTuple):
 
 
 class Collaborative(NamedTuple):
-    """What is learned from all users' histories before a cut. transitions, lift, ease: (n, n) float32 CSR, row ->
-    column. item_users, item_repeaters (n,) float64: users of each item, and those who took it on several days."""
+    """What is learned from all users' histories (their latest history_length events) before a cut.
+
+    transitions, lift, ease: (n, n) float32 CSR, row -> column. item_users, item_repeaters (n,) float64: users of each
+    item, and those who took it on several days.
+    """
 
     transitions: sp.csr_matrix
     lift: sp.csr_matrix
@@ -52,8 +56,6 @@ class Model:
     half_lives (3,) float64, days: popularity's (searched), the query's, the own items'.
     history_length () int64: latest events of a user that the personal members read.
     first_days (n,) float64: when an item was first seen, days since epoch.
-    item_users, item_repeaters (n,) float64: users who consumed it (by their latest history_length events), and those
-        who did so on several days.
     popular (p,) int32 ascending: the most popular items of each half life.
     item_facts (n, f) float32: see features.item_facts, at the night.
     trees (b,) uint8: the boosted ranker, see boosted.fit; empty: there is none.
@@ -74,8 +76,6 @@ class Model:
     half_lives: np.ndarray
     history_length: np.ndarray
     first_days: np.ndarray
-    item_users: np.ndarray
-    item_repeaters: np.ndarray
     popular: np.ndarray
     item_facts: np.ndarray
     trees: np.ndarray
@@ -88,6 +88,11 @@ class Model:
     @property
     def n_items(self) -> int:
         return len(self.item_ids)
+
+    @property
+    def item_users(self) -> np.ndarray:
+        """(n,) users who consumed each item."""
+        return self.collaborative.item_users
 
     def weights(self, repeats: bool) -> np.ndarray:
         """(M,) weights of the members' scores after division by `scales`."""
@@ -103,6 +108,7 @@ class Model:
         arrays = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in parts}
         arrays["item_ids"] = np.asarray(self.item_ids, dtype=str)
         arrays |= {"topic_names": np.asarray(self.topics.names, dtype=str), "topic_rule": self.topics.rule}
+        arrays |= {name: getattr(self.collaborative, name) for name in _SUMS}
         matrices = {name: getattr(self.collaborative, name) for name in _SPARSE} | {"topics": self.topics.membership}
         for name, matrix in matrices.items():
             arrays[f"{name}.indptr"] = matrix.indptr.astype(np.int64)
@@ -117,7 +123,7 @@ class Model:
         matrices = [_matrix(arrays, name, (n, n)) for name in _SPARSE]
         parts = ("collaborative", "topics")
         plain = {f.name: arrays[f.name] for f in dataclasses.fields(Model) if f.name not in parts}
-        sums = {name: arrays[name] for name in ("item_users", "item_repeaters")}
+        sums = {name: arrays[name] for name in _SUMS}
         topics = ItemTopics(_matrix(arrays, "topics", (n, k)), arrays["topic_names"], arrays["topic_rule"])
         return Model(collaborative=Collaborative(*matrices, **sums), topics=topics, **plain)
 

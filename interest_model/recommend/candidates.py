@@ -15,9 +15,9 @@ from interest_model.config import Ranker
 from interest_model.interest.states_of_users import population_shares
 from interest_model.recommend import sparse_scores
 from interest_model.recommend.blend import PERSONAL_MEMBERS, Model
-from interest_model.recommend.features import ItemSums, item_facts, pair_features
+from interest_model.recommend.context import context_at
+from interest_model.recommend.features import item_facts, pair_features
 from interest_model.recommend.histories import Histories, between, keep, take
-from interest_model.recommend.member_scores import member_scores
 from interest_model.recommend.popularity import ItemCounts, decayed
 
 _PER_MEMBER = 30  # candidates each personal member may name, and as many that are new to the user
@@ -94,23 +94,20 @@ def _night_rows(histories: Histories, night: Night) -> tuple[list, ...]:
     if not after.n_users:
         return tuple([] for _ in TUNING_SCHEMA)
     n = night.model.n_items
-    scores = member_scores(before, night.model, night.at_day)
-    rows, columns = named(scores, before, night.model)
+    context = context_at(before, night.model, night.at_day)
+    rows, columns = named(context.members, before, night.model)
     keys = rows * n + columns
     truth = np.unique(after.rows * n + after.items)
     known = np.unique(before.rows * n + before.items)
     hits, seen = np.isin(keys, truth), np.isin(keys, known)
-    blend, pairs = _blend_features(scores, night, rows, columns), _pairs(before, scores, night, rows, columns)
+    blend = _blend_features(context.members, night, rows, columns)
+    pairs = pair_features(context, night.model, rows, columns).astype("<f4")
     n_repeat = np.bincount(truth // n, minlength=before.n_users)
     n_novel = np.bincount(truth[~np.isin(truth, known)] // n, minlength=before.n_users)
     cuts = np.searchsorted(rows, np.arange(1, before.n_users))
     arrays = (blend, pairs, hits.astype("u1"), seen.astype("u1"))
     packed = [[one.tobytes() for one in np.split(array, cuts)] for array in arrays]
     return [night.at_day] * before.n_users, list(before.user_ids), list(n_novel), list(n_repeat), *packed
-
-
-def _pairs(before: Histories, scores, night: Night, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    return pair_features(before, scores, night.model, night.at_day, rows, columns).astype("<f4")
 
 
 def _blend_features(scores, night: Night, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -150,7 +147,7 @@ def night_at(draft: Model, past: Past, at_day: float, horizon_days: float, setti
         draft,
         pool=candidate_pool(popularity, first_days, at_day, settings.pool_items),
         popular=popular_items(popularity),
-        item_facts=item_facts(counts, first_days, ItemSums(draft.item_users, draft.item_repeaters), at_day),
+        item_facts=item_facts(counts, first_days, draft.collaborative, at_day),
         topic_shares=population_shares(draft.topics.membership, counts, at_day, float(draft.topics.rule[0])),
     )
     return Night(at_day, horizon_days, popularity, youth(first_days, at_day), model)

@@ -10,13 +10,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from interest_model.config import Ranker, Recommendations
+from interest_model.encoding.item_embeddings import embeddings_known
 from interest_model.interest.states import state_settings
 from interest_model.interest.topics import deepest_tier
 from interest_model.on_executors import Batches, gather_rows, map_batches
 from interest_model.recommend import candidates, explanation, fit, members, model_rows, scoring
 from interest_model.recommend.blend import Collaborative, ItemTopics, Model
 from interest_model.recommend.candidates import Past
-from interest_model.recommend.consumption import Catalogue
+from interest_model.recommend.consumption import Catalogue, item_vectors
 from interest_model.recommend.histories import Histories, between, from_arrow, take
 from interest_model.recommend.interests import no_topics, rule_numbers
 from interest_model.recommend.relisting import Diversity
@@ -52,13 +53,18 @@ def ranker_topics(night: "Night", day: date, item_ids: np.ndarray) -> ItemTopics
     return no_topics(len(item_ids)) if tier is None else ItemTopics(*tier, rule)
 
 
+def views_known(night: "Night", day: date) -> Callable[[np.ndarray], ItemViews]:
+    """From item ids to what was known of them on a day."""
+    embeddings = embeddings_known(night, day)
+    return lambda item_ids: ItemViews(item_vectors(embeddings, item_ids), ranker_topics(night, day, item_ids))
+
+
 def fit_ranker(
     histories: DataFrame, items: Catalogue, views: ItemViews, at_day: float, settings: Ranker, repeats: bool
 ) -> Model:
     """The night's model from user histories (see consumption.user_histories) of events before at_day.
 
-    Members are fitted on all, and before the tuning nights and the lessons, to learn from
-    what followed.
+    Members are fitted on all, and before the tuning nights and the lessons, to learn from what followed.
     """
     texts = fit.text_vectors(views.vectors, settings.content_dimensions)
     known = fit.Known(items.item_ids, Past(items.counts, items.first_days), texts, views.topics)
@@ -130,8 +136,8 @@ def daily_lists(
         columns = {
             "item_ids": items.take(pa.array(found.items)),
             "scores": pa.array(found.scores, pa.float64()),
-            "origins": pa.array(explanation.origins(found), pa.string()),
-            "reasons": pa.array(explanation.reasons(found, names, ranker.topics.names), pa.string()),
+            "origins": explanation.origins(found),
+            "reasons": explanation.reasons(found, names, ranker.topics.names),
             "because": _named_items(items, found.because),
         }
         aligned = [pa.ListArray.from_arrays(offsets, column) for column in columns.values()]

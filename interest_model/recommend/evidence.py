@@ -1,58 +1,84 @@
 """Which of a user's own items speak for a recommended one. No Spark."""
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 
-from interest_model.recommend.blend import MEMBERS, PERSONAL_MEMBERS, POPULARITY_MEMBERS, Model
+from interest_model.recommend.blend import MEMBERS, PERSONAL_MEMBERS, Model
+from interest_model.recommend.context import Context
 from interest_model.recommend.histories import Histories, latest
 from interest_model.recommend.sparse_scores import lookup
 
 NAMED = 3  # own items named for a row at most
 
 
-def speaking_for(histories: Histories, model: Model, at_day: float, rows) -> tuple[np.ndarray, np.ndarray]:
+class _Own(NamedTuple):
+    """Distinct pairs (p,) of user and own item, by user, consumed last first. indptr (n_users + 1,); items, last_days,
+    own, own_recent (p,): what the item counts with the long and with the short half life, in any unit of the user's."""
+
+    indptr: np.ndarray
+    items: np.ndarray
+    last_days: np.ndarray
+    own: np.ndarray
+    own_recent: np.ndarray
+
+
+def speaking_for(context: Context, model: Model, rows) -> tuple[np.ndarray, np.ndarray]:
     """(r, 3) own items that add most to the score of each row's origin, best first, -1 where fewer add anything; and
-    (r, 3) the days they were last consumed, NaN there.
+    (r, 3) the days they were last consumed, NaN there. Of equal ones the one consumed last comes first.
 
     rows: users (r,), items (r,), origins (r,), see scoring.Lists. Popularity comes from nobody's own items.
     """
-    histories = latest(histories, int(model.history_length))
     users, items, origins = rows
-    counts = np.where(origins >= len(POPULARITY_MEMBERS), histories.lengths[users], 0)
-    row = np.repeat(np.arange(len(users)), counts)
-    starts = np.cumsum(counts) - counts
-    event = np.arange(len(row)) - np.repeat(starts, counts) + np.repeat(histories.indptr[:-1][users], counts)
-    strength = _strength(histories, model, at_day, event, (items[row], origins[row]))
-    return _best(row, histories.items[event], histories.days[event], strength, len(users))
-
-
-def _strength(histories: Histories, model: Model, at_day: float, event: np.ndarray, rows) -> np.ndarray:
-    """(e,) what one own event adds to its row's origin, for the row's item."""
-    items, origins = rows
-    age = np.maximum(at_day - histories.days[event], 0.0)
-    strength = np.zeros(len(event))
+    own = _own_items(latest(context.histories, int(model.history_length)), context)
+    because, because_days = np.full((len(users), NAMED), -1, dtype=np.int64), np.full((len(users), NAMED), np.nan)
     for name in PERSONAL_MEMBERS:
-        chosen = np.flatnonzero(origins == MEMBERS.index(name))
-        half_life = model.half_lives[2] if name in ("ease", "own") else model.half_lives[1]
-        links = _links(model, name, histories.items[event[chosen]], items[chosen])
-        strength[chosen] = links * histories.weights[event[chosen]] * 0.5 ** (age[chosen] / half_life)
-    return strength
-
-
-def _best(row: np.ndarray, own: np.ndarray, days: np.ndarray, strength: np.ndarray, n_rows: int):
-    """The NAMED own items with the largest sums of their events' strength; ties go to the one consumed last."""
-    some = strength > 0
-    row, own, days, strength = row[some], own[some], days[some], strength[some]
-    width = int(own.max(initial=0)) + 1
-    pairs, place = np.unique(row.astype(np.int64) * width + own, return_inverse=True)
-    sums, last = np.bincount(place, strength, len(pairs)), np.full(len(pairs), -np.inf)
-    np.maximum.at(last, place, days)
-    order = np.lexsort((pairs, -last, -sums, pairs // width))
-    of_row = pairs[order] // width
-    rank = np.arange(len(order)) - np.searchsorted(of_row, of_row)
-    order, of_row, rank = order[rank < NAMED], of_row[rank < NAMED], rank[rank < NAMED]
-    because, because_days = np.full((n_rows, NAMED), -1, dtype=np.int64), np.full((n_rows, NAMED), np.nan)
-    because[of_row, rank], because_days[of_row, rank] = pairs[order] % width, last[order]
+        asked = np.flatnonzero(origins == MEMBERS.index(name))
+        row, pair, strength = _strengths(model, name, own, users[asked], items[asked])
+        for rank, place in enumerate(_largest(row, strength)):
+            best, at = pair[place], asked[row[place]]
+            because[at, rank], because_days[at, rank] = own.items[best], own.last_days[best]
     return because, because_days
+
+
+def _largest(row: np.ndarray, strength: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields for each rank the places (at most one of a row) of the largest strengths; the first one of equals. row
+    (k,) ascending; strength (k,) > 0. Cheaper than to sort all for the best few."""
+    left = strength.copy()
+    starts = np.flatnonzero(np.diff(row, prepend=-1))
+    segment = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(row))))
+    for _ in range(NAMED if len(row) else 0):
+        largest = np.maximum.reduceat(left, starts)
+        hits = np.flatnonzero(left == largest[segment])
+        first = hits[np.diff(segment[hits], prepend=-1) > 0]
+        yield first[left[first] > 0]
+        left[first] = 0.0
+
+
+def _own_items(histories: Histories, context: Context) -> _Own:
+    own, recent = context.members["own"], context.members["own_recent"]
+    n_items = own.shape[1]
+    keys = histories.rows * n_items + histories.items
+    keys, first_from_end = np.unique(keys[::-1], return_index=True)
+    days = histories.days[::-1][first_from_end]
+    users, items = keys // n_items, keys % n_items
+    order = np.lexsort((-days, users))
+    users, items = users[order], items[order]
+    indptr = np.searchsorted(users, np.arange(histories.n_users + 1))
+    return _Own(indptr, items, days[order], lookup(own, users, items), lookup(recent, users, items))
+
+
+def _strengths(model: Model, member: str, own: _Own, users: np.ndarray, items: np.ndarray):
+    """Row (k,) ascending, pair of `own` (k,) and what it adds to the member's score of the row's item (k,), where it
+    adds anything; users, items: of the rows."""
+    counts = np.diff(own.indptr)[users]
+    row = np.repeat(np.arange(len(users)), counts)
+    pair = np.arange(len(row)) + np.repeat(own.indptr[:-1][users] - (np.cumsum(counts) - counts), counts)
+    counted = own.own if member in ("ease", "own") else own.own_recent
+    strength = counted[pair] * _links(model, member, own.items[pair], items[row])
+    some = strength > 0
+    return row[some], pair[some], strength[some]
 
 
 def _links(model: Model, member: str, own: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -60,5 +86,5 @@ def _links(model: Model, member: str, own: np.ndarray, items: np.ndarray) -> np.
     if member in ("own", "own_recent"):
         return (own == items).astype(np.float64)
     if member == "content":
-        return np.einsum("kd,kd->k", model.vectors[own], model.vectors[items], dtype=np.float64)
+        return np.einsum("kd,kd->k", model.vectors[own], model.vectors[items])
     return lookup(getattr(model.collaborative, member), own, items)

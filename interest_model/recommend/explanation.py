@@ -1,6 +1,10 @@
 """What a person can read for each recommendation: where it comes from and which interest it speaks to. No Spark."""
 
+from collections.abc import Callable
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from interest_model.interest.status import STATUSES
 from interest_model.recommend.blend import MEMBERS
@@ -27,43 +31,49 @@ _DIRECTIONS = {
 }  # fmt: skip
 
 
-def reasons(lists: Lists, titles: np.ndarray, topic_names: np.ndarray) -> np.ndarray:
-    """(r,) str: a sentence for each row of `lists`, from the member that gave most and the own item that speaks for it;
-    and one on the interest it speaks to, how strong that is and where it is going.
+def reasons(lists: Lists, titles: np.ndarray, topic_names: np.ndarray) -> pa.StringArray:
+    """(r,) a sentence for each row of `lists`, from the member that gave most and the own item that speaks for it; and
+    one on the interest it speaks to, how strong that is and where it is going.
 
     titles (n,) str: a name to show for each catalogue item; an empty one reads "an item"; topic_names (k,) str. Dates
     are UTC days.
     """
-    sentences = _origin_sentences(lists, titles)
-    rows = np.flatnonzero(lists.interests.topics >= 0)
-    names = topic_names[lists.interests.topics[rows]]
-    moves = [_DIRECTIONS[STATUSES[code]] for code in lists.interests.status[rows]]
-    percent = np.maximum(np.rint(100.0 * lists.interests.shares[rows]), 1.0).astype(int)
-    said = [
-        f" Your interest in {name} ({share} % of yours) is {move}."
-        for name, share, move in zip(names, percent, moves, strict=True)
-    ]
-    sentences[rows] = sentences[rows] + np.array(said, dtype=object)
-    return sentences
+    return pc.binary_join_element_wise(_origin_sentences(lists, titles), _interest_sentences(lists, topic_names), "")
 
 
-def _origin_sentences(lists: Lists, titles: np.ndarray) -> np.ndarray:
-    named = np.array([title.strip() or "an item" for title in titles], dtype=object)
-    evidence, days = lists.because[:, 0], lists.because_days[:, 0]
-    dates = np.floor(np.where(np.isnan(days), 0.0, days)).astype("datetime64[D]").astype(str)
-    sentences = np.full(len(lists.items), _WITHOUT_EVIDENCE, dtype=object)
-    for code, member in enumerate(MEMBERS):
-        sentence = _SENTENCES[member]
-        rows = np.flatnonzero(lists.origins == code)
-        if "{" not in sentence:
-            sentences[rows] = sentence
-            continue
-        rows = rows[evidence[rows] >= 0]
-        pairs = zip(named[evidence[rows]], dates[rows], strict=True)
-        sentences[rows] = [sentence.format(title=title, date=date) for title, date in pairs]
-    return sentences
+def _origin_sentences(lists: Lists, titles: np.ndarray) -> pa.StringArray:
+    days = np.floor(np.nan_to_num(lists.because_days[:, 0])).astype(np.int64)
+
+    def sentence(origin: int, evidence: int, day: int) -> str:
+        words = _SENTENCES[MEMBERS[origin]]
+        if "{" in words and evidence < 0:
+            return _WITHOUT_EVIDENCE
+        return words.format(title=titles[evidence].strip() or "an item", date=np.datetime64(day, "D"))
+
+    return _once_each((lists.origins, lists.because[:, 0], days), sentence)
 
 
-def origins(lists: Lists) -> np.ndarray:
-    """(r,) str: name of the member that gave most to each row."""
-    return np.array(MEMBERS, dtype=object)[lists.origins]
+def _interest_sentences(lists: Lists, topic_names: np.ndarray) -> pa.StringArray:
+    percent = np.maximum(np.rint(100.0 * np.nan_to_num(lists.interests.shares)), 1.0).astype(np.int64)
+
+    def sentence(topic: int, share: int, status: int) -> str:
+        if topic < 0:
+            return ""
+        return f" Your interest in {topic_names[topic]} ({share} % of yours) is {_DIRECTIONS[STATUSES[status]]}."
+
+    return _once_each((lists.interests.topics, percent, lists.interests.status), sentence)
+
+
+def _once_each(columns: tuple[np.ndarray, ...], sentence: Callable[..., str]) -> pa.StringArray:
+    """(r,) the sentence of each row of columns, each (r,) int; rows that are equal are put into words once."""
+    code = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        code = code * (int(column.max(initial=0)) + 2) + (column + 1)
+    _, first, place = np.unique(code, return_index=True, return_inverse=True)
+    distinct = [sentence(*row) for row in zip(*(column[first].tolist() for column in columns), strict=True)]
+    return pa.array(distinct, pa.string()).take(pa.array(place))
+
+
+def origins(lists: Lists) -> pa.StringArray:
+    """(r,) name of the member that gave most to each row."""
+    return pa.array(MEMBERS, pa.string()).take(pa.array(lists.origins))

@@ -1,13 +1,12 @@
 """What the boosted ranker reads of a user and a candidate item: one row of numbers per pair. No Spark."""
 
-from typing import NamedTuple
-
 import numpy as np
 import scipy.sparse as sp
 
-from interest_model.recommend.blend import Model
+from interest_model.recommend.blend import Collaborative, Model
+from interest_model.recommend.context import Context
 from interest_model.recommend.histories import Histories, latest
-from interest_model.recommend.interests import interest_states, of_items
+from interest_model.recommend.interests import of_items
 from interest_model.recommend.popularity import ItemCounts, decayed
 from interest_model.recommend.sparse_scores import lookup
 
@@ -35,13 +34,6 @@ _FLOOR = 1e-6
 _OWN_HALF_LIFE_DAYS = 60.0
 
 
-class ItemSums(NamedTuple):
-    """Both (n,) float64: users of each item, and those who took it on more than one day."""
-
-    users: np.ndarray
-    repeaters: np.ndarray
-
-
 def repeaters(histories: Histories, n_items: int) -> np.ndarray:
     """(n_items,) users of `histories` who took the item on more than one UTC day."""
     pairs = np.unique(_user_item_days(histories, n_items)[:2], axis=1, return_counts=True)
@@ -57,7 +49,7 @@ def _user_item_days(histories: Histories, n_items: int) -> np.ndarray:
     return np.stack([keys // span // n_items, keys // span % n_items, keys % span + first])
 
 
-def item_facts(counts: ItemCounts, first_days: np.ndarray, sums: ItemSums, at_day: float) -> np.ndarray:
+def item_facts(counts: ItemCounts, first_days: np.ndarray, learned: Collaborative, at_day: float) -> np.ndarray:
     """(n, f) float32: what is known of each item at a moment, from consumption before it; columns as _ITEM_NAMES."""
     n = len(first_days)
     popularity = decayed(counts, n, at_day, ITEM_HALF_LIVES_DAYS)
@@ -66,15 +58,16 @@ def item_facts(counts: ItemCounts, first_days: np.ndarray, sums: ItemSums, at_da
     last = np.full(n, -np.inf)
     known = counts.days < at_day
     np.maximum.at(last, counts.items[known], counts.days[known])
-    everyone = sums.repeaters.sum() / max(sums.users.sum(), 1.0)
+    users, repeated = learned.item_users, learned.item_repeaters
+    everyone = repeated.sum() / max(users.sum(), 1.0)
     facts = [
         logs,
         column[7.0] - column[112.0],
         column[1.0] - column[14.0],
         _log_age(at_day - first_days),
         _log_age(at_day - last),
-        np.log1p(sums.users),
-        (sums.repeaters + 2.0 * everyone) / (sums.users + 2.0),  # as if two average users more had taken it
+        np.log1p(users),
+        (repeated + 2.0 * everyone) / (users + 2.0),  # as if two average users more had taken it
     ]
     return np.column_stack(facts).astype(np.float32)
 
@@ -83,30 +76,21 @@ def _log_age(age: np.ndarray) -> np.ndarray:
     return np.log1p(np.clip(age, 0.0, 10_000.0))
 
 
-def pair_features(
-    histories: Histories,
-    scores: dict[str, sp.csr_matrix],
-    model: Model,
-    at_day: float,
-    rows: np.ndarray,
-    columns: np.ndarray,
-) -> np.ndarray:
+def pair_features(context: Context, model: Model, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """(k, F) float32 in FEATURES order for pairs of a user (rows (k,) int64, ascending) and an item (columns (k,)).
 
-    histories: events before at_day. scores: of the members (see scoring.member_scores). model: its item facts, EASE
-    weights, topics and history length.
+    model: its item facts, EASE weights, topics and history length.
     """
-    histories = latest(histories, int(model.history_length))
-    own, user = _own_features(histories, model.n_items, at_day, rows, columns)
+    histories = latest(context.histories, int(model.history_length))
+    own, user = _own_features(histories, model.n_items, context.at_day, rows, columns)
     entries = (np.ones(len(histories.items), np.float32), histories.items, histories.indptr)
     once = sp.csr_matrix(entries, (histories.n_users, model.n_items), copy=True)
     once.sum_duplicates()
     once.data[:] = 1.0
     ease_once = lookup((once @ model.collaborative.ease).tocsr(), rows, columns)
-    said = [lookup(scores[name], rows, columns) for name in _MEMBER_NAMES]
+    said = [lookup(context.members[name], rows, columns) for name in _MEMBER_NAMES]
     ranks = [np.log(_ranks(rows, values)) for values in (ease_once, said[1])]
-    known = interest_states(histories, model, at_day)
-    interests = of_items(known, model, histories.n_users, rows, columns)
+    interests = of_items(context.interests, model, histories.n_users, rows, columns)
     parts = [model.item_facts[columns], own, user[rows], np.column_stack([*said, ease_once, *ranks]), interests]
     return np.concatenate(parts, axis=1, dtype=np.float32)
 

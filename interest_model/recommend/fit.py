@@ -130,8 +130,6 @@ def draft_model(known: Known, fitted: Collaborative, settings: Ranker) -> Model:
         half_lives=np.array([np.nan, settings.query_half_life_days, settings.own_half_life_days]),
         history_length=np.array(settings.history_length, dtype=np.int64),
         first_days=np.full(n, np.inf),
-        item_users=fitted.item_users,
-        item_repeaters=fitted.item_repeaters,
         popular=np.zeros(0, dtype=np.int32),
         item_facts=np.zeros((n, 0), dtype=np.float32),
         trees=boosted.NO_TREES,

@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from interest_model.interest.states_of_users import States
 from interest_model.recommend.blend import Model
-from interest_model.recommend.diversity import breadth, dpp, mmr, strength_of
+from interest_model.recommend.context import Context
+from interest_model.recommend.diversity import breadth, dpp, history_breadth, mmr, strength_of
+from interest_model.recommend.histories import latest
 
 _METHODS = {"dpp": dpp, "mmr": mmr}
 
@@ -23,22 +24,35 @@ class Diversity(NamedTuple):
 NO_DIVERSITY = Diversity("mmr", 0.0, 0)
 
 
-def relisted(best, found: States, model: Model, shape: tuple[int, int], wide: Diversity):
-    """Users, ranks, items, scores of the lists, from those of the candidates (see sparse_scores.top).
+def relisted(best, context: Context, model: Model, length: int, wide: Diversity):
+    """Users, ranks, items, scores of lists of this length, from those of the candidates (see sparse_scores.top).
 
-    shape: number of users, length of the lists. A user whose interests are broader than everybody's taken together gets
-    more diversity than wide.strength, one with narrow interests less; without topics all get the same.
+    A user whose interests are broader than everybody's taken together gets more diversity than wide.strength, one with
+    narrow interests less; without a hierarchy of topics the texts of the history say how broad they are.
     """
-    users, ranks, items, values = best
-    n_users, length = shape
+    kept = best[1] <= (wide.candidates if wide.strength > 0 else length)
+    users, ranks, items, values = (column[kept] for column in best)
     if wide.strength <= 0:
-        kept = ranks <= length
-        return users[kept], ranks[kept], items[kept], values[kept]
+        return users, ranks, items, values
+    n_users = context.histories.n_users
     width = int(ranks.max(initial=1))
     listed, scores = np.full((n_users, width), -1, dtype=np.int64), np.zeros((n_users, width))
     listed[users, ranks - 1], scores[users, ranks - 1] = items, values
-    own = breadth(found.share, found.users, n_users)
-    strengths = strength_of(own, wide.strength, 1.0 - float((model.topic_shares**2).sum()))
+    own, everybody = _breadths(context, model)
+    strengths = strength_of(own, wide.strength, everybody)
     new = _METHODS[wide.method](listed, scores, model.vectors, strengths, length)
     rows, places = np.nonzero(new.order >= 0)
     return rows, places + 1, listed[rows, new.order[rows, places]], new.scores[rows, places]
+
+
+def _breadths(context: Context, model: Model) -> tuple[np.ndarray, float]:
+    """(n_users,) how broad each user's interests are, and everybody's taken together."""
+    n_users = context.histories.n_users
+    if len(model.topic_shares):
+        found = context.interests
+        return breadth(found.share, found.users, n_users), float(1.0 - (model.topic_shares**2).sum())
+    known = latest(context.histories, int(model.history_length))
+    counted = known.weights * 0.5 ** (np.maximum(context.at_day - known.days, 0.0) / model.half_lives[2])
+    everybody = np.zeros(model.n_items, dtype=np.int64)
+    together = history_breadth(model.vectors, np.arange(model.n_items), model.trends[:, 0], everybody, 1)
+    return history_breadth(model.vectors, known.items, counted, known.rows, n_users), float(together[0])

@@ -7,16 +7,16 @@ import scipy.sparse as sp
 
 from interest_model.recommend.blend import MEMBERS, PERSONAL_MEMBERS, POPULARITY_MEMBERS, Model
 from interest_model.recommend.boosted import chances
+from interest_model.recommend.context import Context, context_at
 from interest_model.recommend.evidence import speaking_for
 from interest_model.recommend.features import pair_features
 from interest_model.recommend.histories import Histories, take
-from interest_model.recommend.interests import Named, interest_states, named_interests
-from interest_model.recommend.member_scores import member_scores
+from interest_model.recommend.interests import Named, named_interests
 from interest_model.recommend.relisting import NO_DIVERSITY, Diversity, relisted
-from interest_model.recommend.sparse_scores import added, lookup, popular_list, top, without
+from interest_model.recommend.sparse_scores import lookup, popular_list, ranked, top, without
 
 _CHUNK_USERS = 512  # bounds memory: scores of so many users are held at once
-_RESCORED = 100  # candidates that the trees score; 70 to 220 rank alike, and trees cost
+_RESCORED = 75  # candidates that the trees score; 70 to 220 rank alike, and trees cost
 
 
 class Lists(NamedTuple):
@@ -74,50 +74,53 @@ def recommend(
     return Lists(*joined, interests)
 
 
-def final_scores(
-    histories: Histories, scores: dict[str, sp.csr_matrix], model: Model, at_day: float, repeats: bool
-) -> sp.csr_matrix:
-    """(n_users, n_items) CSR: the score that lists are made by; seen items at minus infinity unless `repeats`.
+class Candidates(NamedTuple):
+    """k candidates by user and rank in the blend: users, items (k,) positions; blend, chances (k,) float64: scores of
+    the blend and of the boosted ranker. The trees score a user's best candidates only: what lies below keeps zero, and
+    so stays below in any mixture."""
 
-    scores: of the members. Blend and boosted ranker stand in the shares that past nights found.
-    """
-    if model.mix(repeats) > 0:
-        return mixed(histories, scores, model, at_day, (repeats, model.mix(repeats)))
-    return _candidates(histories, scores, model, repeats)
-
-
-def mixed(histories: Histories, scores, model: Model, at_day: float, kind: tuple[bool, float]) -> sp.csr_matrix:
-    """As final_scores: blend and boosted ranker, each divided by its typical best, in given shares.
-
-    kind: whether seen items stay, and the share of the boosted ranker, 0 to 1. The trees score the blend's best
-    candidates of a user; what lies below them is in no list's reach and stays below.
-    """
-    repeats, share = kind
-    total = _candidates(histories, scores, model, repeats)
-    rows, _, columns, _ = top(total, _RESCORED)
-    order = np.lexsort((columns, rows))
-    rows, columns = rows[order], columns[order]
-    boosted = chances(model.trees, pair_features(histories, scores, model, at_day, rows, columns))
-    allowed = total.data > -np.inf
-    total.data[allowed] = 1e-30 + (1.0 - share) / model.mix_scales[0] * total.data[allowed]
-    return added(total, rows, columns, share / model.mix_scales[1] * boosted)
+    users: np.ndarray
+    items: np.ndarray
+    blend: np.ndarray
+    chances: np.ndarray
 
 
-def _candidates(histories: Histories, scores, model: Model, repeats: bool) -> sp.csr_matrix:
-    total = blended(scores, model, model.weights(repeats))
-    return total if repeats else without(total, histories)
+def best_candidates(context: Context, model: Model, length: int, repeats: bool, boosted: bool = True) -> Candidates:
+    """The `length` best of each user by the blend, and as many as the trees score. boosted: whether they do."""
+    total = blended(context.members, model, model.weights(repeats))
+    allowed = total if repeats else without(total, context.histories)
+    users, ranks, items, blend = top(allowed, max(length, _RESCORED))
+    found, scored = np.zeros(len(users)), ranks <= _RESCORED
+    if boosted:
+        found[scored] = chances(model.trees, pair_features(context, model, users[scored], items[scored]))
+    return Candidates(users, items, blend, found)
+
+
+def mixed(candidates: Candidates, model: Model, share: float) -> tuple[np.ndarray, ...]:
+    """Users, ranks, items, scores (see sparse_scores.top) by blend and boosted ranker, each divided by its typical
+    best; share: of the boosted ranker, 0 to 1. Without any the scores are the blend's own."""
+    users, items, blend, boosted = candidates
+    if share > 0:
+        blend = 1e-30 + (1.0 - share) / model.mix_scales[0] * blend + share / model.mix_scales[1] * boosted
+    return ranked(users, items, blend)
+
+
+def best_items(context: Context, model: Model, length: int, repeats: bool) -> tuple[np.ndarray, ...]:
+    """Users, ranks, items, scores: at least the `length` best of each user, by the shares of blend and boosted ranker
+    that past nights found; items of the history are left out unless `repeats`."""
+    share = model.mix(repeats)
+    return mixed(best_candidates(context, model, length, repeats, share > 0), model, share)
 
 
 def _recommend(histories: Histories, model: Model, at_day: float, kind: tuple[int, bool], wide: Diversity) -> Lists:
     """kind: length of the lists, and whether seen items stay."""
     length, repeats = kind
-    scores = member_scores(histories, model, at_day)
-    found = interest_states(histories, model, at_day)
-    best = top(final_scores(histories, scores, model, at_day, repeats), max(length, wide.candidates))
-    users, ranks, items, values = relisted(best, found, model, (histories.n_users, length), wide)
-    origins = contributions(scores, model, model.weights(repeats), users, items).argmax(axis=1)
-    because, days = speaking_for(histories, model, at_day, (users, items, origins))
-    interests = named_interests(found, model, histories.n_users, users, items)
+    context = context_at(histories, model, at_day)
+    best = best_items(context, model, max(length, wide.candidates), repeats)
+    users, ranks, items, values = relisted(best, context, model, length, wide)
+    origins = contributions(context.members, model, model.weights(repeats), users, items).argmax(axis=1)
+    because, days = speaking_for(context, model, (users, items, origins))
+    interests = named_interests(context.interests, model, histories.n_users, users, items)
     return Lists(users, ranks, items, values, origins, because, days, interests)
 
 

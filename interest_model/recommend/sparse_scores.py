@@ -11,38 +11,21 @@ _DECIMALS = 7  # scores closer than this are ties: batches of other sizes may di
 def without(scores: sp.csr_matrix, histories: Histories) -> sp.csr_matrix:
     """The scores with every item of the user's own history at minus infinity."""
     result = scores.copy()
-    result.data[_find(result, _keys(histories.rows, histories.items, result.shape[1]))[0]] = -np.inf
+    result.sum_duplicates()
+    n_items = np.int64(result.shape[1])
+    keys = np.repeat(np.arange(result.shape[0]), np.diff(result.indptr)) * n_items + result.indices
+    wanted = histories.rows * n_items + histories.items
+    place = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
+    result.data[place[keys[place] == wanted] if len(keys) else place[:0]] = -np.inf
     return result
-
-
-def _keys(rows: np.ndarray, columns: np.ndarray, width: int) -> np.ndarray:
-    return rows.astype(np.int64) * width + columns
-
-
-def _find(matrix: sp.csr_matrix, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the wanted keys (row * width + column) stand in the matrix's data, and which of them are there at all."""
-    matrix.sort_indices()
-    keys = _keys(np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices, matrix.shape[1])
-    place = np.searchsorted(keys, wanted)
-    there = place < len(keys)
-    there[there] = keys[place[there]] == wanted[there]
-    return place[there], there
 
 
 def lookup(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """(k,) values of a CSR matrix at (rows, columns); zero where it has no entry."""
-    values = np.zeros(len(rows))
-    place, there = _find(matrix, _keys(rows, columns, matrix.shape[1]))
-    values[there] = matrix.data[place]
-    return values
-
-
-def added(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> sp.csr_matrix:
-    """The matrix with values (k,) added at distinct (rows, columns), where it has entries; others are passed over."""
-    result = matrix.copy()
-    place, there = _find(result, _keys(rows, columns, result.shape[1]))
-    result.data[place] += values[there]
-    return result
+    """(k,) float64 values of a CSR matrix at (rows, columns); zero where it has no entry."""
+    if not len(rows):
+        return np.zeros(0)
+    matrix.sum_duplicates()  # sorted, so that each value is found by bisection
+    return np.asarray(matrix[rows, columns], dtype=np.float64).ravel()
 
 
 def top(scores: sp.csr_matrix, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -60,11 +43,18 @@ def top(scores: sp.csr_matrix, length: int) -> tuple[np.ndarray, np.ndarray, np.
     else:
         bar = np.full(len(counts), -np.inf)
     kept = np.flatnonzero((rounded >= bar[rows]) & (rounded > -np.inf))
-    order = kept[np.lexsort((scores.indices[kept], -rounded[kept], rows[kept]))]
-    starts = np.searchsorted(rows[order], np.arange(scores.shape[0]))
-    ranks = np.arange(len(order)) - starts[rows[order]] + 1
-    order, ranks = order[ranks <= length], ranks[ranks <= length]
-    return rows[order], ranks, scores.indices[order], rounded[order]
+    best = ranked(rows[kept], scores.indices[kept], rounded[kept])
+    listed = best[1] <= length
+    return tuple(column[listed] for column in best)
+
+
+def ranked(rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Entries (k,) in the order of `top`: rows, ranks from 1, columns, scores."""
+    values = np.round(values, _DECIMALS)
+    order = np.lexsort((columns, -values, rows))
+    rows = rows[order]
+    starts = np.searchsorted(rows, np.arange(rows.max(initial=-1) + 1))
+    return rows, np.arange(len(order)) - starts[rows] + 1, columns[order], values[order]
 
 
 def popular_list(scores: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:

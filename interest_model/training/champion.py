@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
+from interest_model.encoding.item_embeddings import embeddings_known
 from interest_model.encoding.model_files import encoder_version
 from interest_model.errors import DataError
-from interest_model.history.known import items_known
 from interest_model.interest.item_tower import ItemFeatures
 from interest_model.interest.model import InterestModel
 from interest_model.models import decisions
@@ -58,8 +57,7 @@ def tonight(night: "Night", champion: Champion, events: DataFrame) -> tuple[Cata
     def make() -> tuple[Catalogue, InterestModel]:
         encoder, at_day = night.settings.encoder, end_of_day(night.run_date, night.source.zone)
         items = catalogue(events, at_day, night.settings.ranker.learning_days)
-        encoded = night.read("item_embeddings").where(F.col("encoder") == encoder_version(encoder))
-        vectors = item_vectors(items_known(encoded, night.run_date), items.item_ids)
+        vectors = item_vectors(embeddings_known(night, night.run_date), items.item_ids)
         return items, champion.over(items, vectors, encoder)
 
     return night.once("champion tonight", make)

@@ -81,7 +81,8 @@ def test_an_item_the_catalogue_did_not_know_counts_as_missed(board):
 def test_a_hit_on_an_item_of_few_users_counts_more_in_the_debiased_figure(board):
     world, model = board
     common, rare, lost = unseen(world, 0)[:2] + [N_ITEMS + 3]
-    model = dataclasses.replace(model, item_users=np.where(np.arange(N_ITEMS) == common, 8.0, 3.0))
+    learned = model.collaborative._replace(item_users=np.where(np.arange(N_ITEMS) == common, 8.0, 3.0))
+    model = dataclasses.replace(model, collaborative=learned)
     key = ("novel", "ranker", "ndcg_debiased", 2, "all")
     weight = {common: 1 / 3, rare: 1 / 2, lost: 1.0}  # the catalogue does not know the last: as if it had no users
     for listed in ([common, 39], [rare, 39], [rare, common]):

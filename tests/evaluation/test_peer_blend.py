@@ -1,37 +1,23 @@
-"""The blend among the peers, by hand and on planted scores. It needs numpy and scipy only, as this environment has."""
+"""The blend among the peers, by hand and on planted scores, in this environment: it needs no other library's models."""
 
-import importlib.util
+import importlib
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "peers" / "blend.py"
-spec = importlib.util.spec_from_file_location("peer_blend", FILE)
-blend = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(blend)
+with pytest.MonkeyPatch.context() as patch:  # models.py imports the file beside it, as a script does
+    patch.syspath_prepend(Path(__file__).resolve().parents[2] / "benchmarks" / "peers")
+    blend, models = importlib.import_module("blend"), importlib.import_module("models")
 
 N = 30
 USERS = np.arange(12)
 
 
-class Log(NamedTuple):
-    users: np.ndarray
-    items: np.ndarray
-    days: np.ndarray
-    n_users: int
-    n_items: int
-    at_day: float
-
-    def matrix(self, values: np.ndarray) -> sp.csr_matrix:
-        return sp.csr_matrix((values, (self.users, self.items)), (self.n_users, self.n_items))
-
-
 def test_transitions_by_hand():
     # user 0: items 0, 1, 2 on days 0, 1, 2; user 1: item 0 on days 2 and 3; asked on day 3, half lives of a day
-    log = Log(np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 0, 0]), np.array([0.0, 1, 2, 2, 3]), 2, 3, 3.0)
+    log = models.Log(np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 0, 0]), np.array([0.0, 1, 2, 2, 3]), 2, 3, 3.0)
     scores = blend.transitions(log, (1.0, 1.0))(np.array([0, 1]))
     # from 0: to 1, of age 2, 1/4, and to 2, of age 1 but two steps on, 1/2 / 2; from 1: to 2 alone; to itself: never
     share = np.array([1 / 8, 1 / 4, 1 / 2]) / (7 / 8)

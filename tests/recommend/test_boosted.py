@@ -2,12 +2,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from interest_model.recommend import boosted, fit, scoring, weights
 from interest_model.recommend.blend import MEMBERS, Model
 from interest_model.recommend.candidates import Past
+from interest_model.recommend.context import context_at
 from interest_model.recommend.features import FEATURES
-from interest_model.recommend.member_scores import member_scores
+from interest_model.recommend.sparse_scores import lookup
 from tests.recommend.test_weights import EVEN, tuning
 from tests.recommend.worlds import counts_of, fitted, histories, ranker_settings
 
@@ -94,13 +96,32 @@ def test_trees_survive_the_model_arrays(rhythm):
 
 def test_shares_of_nothing_and_of_all_are_the_blend_and_the_trees(rhythm):
     world, model = rhythm
-    scores = member_scores(world, model, 90.0)
-    alone = scoring.mixed(world, scores, model, 90.0, (True, 0.0)).toarray()
-    blend = scoring.blended(scores, model, model.weights(True)).toarray()
-    there = alone > 0
-    assert alone[there] == pytest.approx(blend[there] / model.mix_scales[0], abs=1e-9)
+    context = context_at(world, model, 90.0)
+    found = scoring.best_candidates(context, model, 10, repeats=True)
+    blend = scoring.blended(context.members, model, model.weights(True))
+    users, ranks, items, scores = scoring.mixed(found, model, 0.0)
+    assert scores == pytest.approx(lookup(blend, users, items), abs=1e-7)
+    assert np.array_equal(items, found.items) and ranks[users == 0].tolist() == list(range(1, (users == 0).sum() + 1))
+    chances = sp.csr_matrix((found.chances, (found.users, found.items)), blend.shape)
+    users, _, items, scores = scoring.mixed(found, model, 1.0)
+    assert scores == pytest.approx(lookup(chances, users, items) / model.mix_scales[1], abs=1e-6)
+    half = (lookup(blend, users, items) / model.mix_scales[0] + lookup(chances, users, items) / model.mix_scales[1]) / 2
+    best = sp.csr_matrix((scoring.mixed(found, model, 0.5)[3], scoring.mixed(found, model, 0.5)[::2]), blend.shape)
+    assert lookup(best, users, items) == pytest.approx(half, abs=1e-6)
     without_trees = dataclasses.replace(model, trees=boosted.NO_TREES)
-    assert scoring.mixed(world, scores, without_trees, 90.0, (True, 1.0)).data == pytest.approx(1e-30)
+    assert not scoring.best_candidates(context, without_trees, 10, repeats=True).chances.any()
+
+
+def test_what_the_trees_did_not_score_stays_below_what_they_did(rhythm, monkeypatch):
+    world, model = rhythm
+    monkeypatch.setattr(scoring, "_RESCORED", 5)
+    context = context_at(world, model, 90.0)
+    found = scoring.best_candidates(context, model, 12, repeats=True)
+    scored = set(zip(found.users[found.chances > 0].tolist(), found.items[found.chances > 0].tolist(), strict=True))
+    assert np.bincount([user for user, _ in scored]).max() == 5
+    users, ranks, items, _ = scoring.mixed(found, model, 0.5)
+    below = [rank for user, rank, item in zip(users, ranks, items, strict=True) if (user, item) not in scored]
+    assert min(below) == 6
 
 
 def test_a_young_log_has_no_lessons():

@@ -9,7 +9,6 @@ from interest_model.recommend.scoring import Lists
 TITLES = np.array(["Heat", " ", "Alien"])
 TOPICS = np.array(["Film > Horror", "Film > Comedy"])
 DAY = 15936.7  # 2013-08-19
-NOTHING = Named(*np.zeros((3, 0)), np.zeros(0, np.int8))
 
 
 def lists(*rows: tuple[str, int, float], interests: Named | None = None) -> Lists:
@@ -20,10 +19,10 @@ def lists(*rows: tuple[str, int, float], interests: Named | None = None) -> List
         ranks=np.arange(1, count + 1),
         items=np.zeros(count, dtype=int),
         scores=np.ones(count),
-        origins=np.array([MEMBERS.index(origin) for origin, _, _ in rows]),
-        because=np.array([[evidence, -1, -1] for _, evidence, _ in rows]),
-        because_days=np.array([[day, np.nan, np.nan] for _, _, day in rows]),
-        interests=interests or NOTHING._replace(topics=np.full(count, -1)),
+        origins=np.array([MEMBERS.index(origin) for origin, _, _ in rows], dtype=int),
+        because=np.array([[evidence, -1, -1] for _, evidence, _ in rows], dtype=int).reshape(-1, 3),
+        because_days=np.array([[day, np.nan, np.nan] for _, _, day in rows]).reshape(-1, 3),
+        interests=interests or Named(np.full(count, -1), *np.full((2, count), np.nan), np.zeros(count, np.int8)),
     )
 
 
@@ -59,3 +58,7 @@ def test_the_interest_is_named_with_its_strength_and_direction():
         "New and popular. Your interest in Film > Comedy (1 % of yours) is fading.",
         "Popular for some time.",
     ]
+
+
+def test_no_rows_give_no_sentences():
+    assert reasons(lists(), TITLES, TOPICS).tolist() == [] and origins(lists()).tolist() == []

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from interest_model.recommend import features
+from interest_model.recommend.blend import Collaborative
 from interest_model.recommend.candidates import named
-from interest_model.recommend.features import FEATURES, ItemSums
+from interest_model.recommend.context import context_at
+from interest_model.recommend.features import FEATURES
 from interest_model.recommend.histories import between
-from interest_model.recommend.member_scores import member_scores
 from interest_model.recommend.popularity import ItemCounts
 from tests.recommend.worlds import checkerboard, fitted, histories
 
@@ -18,8 +20,7 @@ def pairs():
     known = histories(WORLD)
     model = fitted(known, 3, 10.0)
     rows, columns = np.repeat(np.arange(3), 3), np.tile(np.arange(3), 3)
-    scores = member_scores(known, model, 10.0)
-    found = features.pair_features(known, scores, model, 10.0, rows, columns)
+    found = features.pair_features(context_at(known, model, 10.0), model, rows, columns)
     return dict(zip(FEATURES, found.T.reshape(len(FEATURES), 3, 3), strict=True))
 
 
@@ -42,8 +43,9 @@ def test_ages_and_gaps_by_hand(pairs):
 def test_item_facts_read_only_what_was_before():
     days, sizes = np.array([1.0, 9.0, 2.0, 12.0]), np.array([1.0, 3.0, 2.0, 50.0])
     counts = ItemCounts(np.array([0, 0, 1, 1], np.int32), days, sizes)
-    sums = ItemSums(np.array([3.0, 2.0]), np.array([1.0, 0.0]))
-    facts = dict(zip(FEATURES, features.item_facts(counts, np.array([1.0, 2.0]), sums, 10.0).T, strict=False))
+    none = sp.csr_matrix((2, 2), dtype=np.float32)
+    learned = Collaborative(none, none, none, item_users=np.array([3.0, 2.0]), item_repeaters=np.array([1.0, 0.0]))
+    facts = dict(zip(FEATURES, features.item_facts(counts, np.array([1.0, 2.0]), learned, 10.0).T, strict=False))
     weight = [1 * 0.5 ** (9 / 7) + 3 * 0.5 ** (1 / 7), 2 * 0.5 ** (8 / 7)]
     expected = np.log(np.array([1.0, weight[1] / weight[0]]) + 1e-6)
     assert facts["popularity_7_days"].tolist() == pytest.approx(expected, abs=1e-6)
@@ -66,11 +68,11 @@ def test_a_pair_is_the_same_in_any_batch():
     world = checkerboard()
     model = fitted(world, 40, 40.0)
     known = between(world, -np.inf, 40.0)
-    scores = member_scores(known, model, 40.0)
-    rows, columns = named(scores, known, model)
-    whole = features.pair_features(known, scores, model, 40.0, rows, columns)
+    context = context_at(known, model, 40.0)
+    rows, columns = named(context.members, known, model)
+    whole = features.pair_features(context, model, rows, columns)
     some = rows >= 30
-    part = features.pair_features(known, scores, model, 40.0, rows[some], columns[some])
+    part = features.pair_features(context, model, rows[some], columns[some])
     assert np.array_equal(whole[some], part)
 
 
@@ -78,5 +80,5 @@ def test_nobody_and_nothing():
     nobody = histories({})
     model = fitted(histories(WORLD), 3, 10.0)
     none = np.zeros(0, dtype=np.int64)
-    found = features.pair_features(nobody, member_scores(nobody, model, 10.0), model, 10.0, none, none)
+    found = features.pair_features(context_at(nobody, model, 10.0), model, none, none)
     assert found.shape == (0, len(FEATURES))

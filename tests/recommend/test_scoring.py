@@ -10,7 +10,10 @@ from interest_model.recommend import scoring, sparse_scores
 from interest_model.recommend.blend import MEMBERS, Model
 from interest_model.recommend.histories import take
 from interest_model.recommend.member_scores import content_scores, member_scores, queries
+from interest_model.recommend.relisting import NO_DIVERSITY, Diversity
 from tests.recommend.worlds import checkerboard, fitted, histories
+
+ALL_OF_IT = Diversity("mmr", 1.0, 20)
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +21,7 @@ def board():
     """A planted world, its model at day 40, and the histories."""
     world = checkerboard()
     return world, fitted(world, 40, 40.0, neighbours=20, ease_l2=5.0)
+
 
 
 def only(model: Model, member: str) -> Model:
@@ -166,3 +170,18 @@ def test_content_scores_do_not_depend_on_the_batch_to_the_last_bit():
     assert np.allclose(whole, np.maximum((share @ vectors) @ vectors.T, 0.0), atol=1e-5)
     for some in ([0], [3, 511], range(513), range(500, 700)):
         assert content_scores(share[list(some)], model).toarray().tobytes() == whole[list(some)].tobytes()
+
+
+def test_without_topics_the_texts_of_a_history_say_how_much_diversity_it_gets():
+    """Two kinds of texts: who took one keeps the order, who took both gets a list in which they take turns."""
+    vectors = np.zeros((40, 4), np.float32)
+    vectors[np.arange(40), np.arange(40) % 2] = 1.0
+    world = checkerboard()
+    model = fitted(world, 40, 40.0, vectors=vectors)
+    both = histories({"narrow": [(0, 30.0), (2, 31.0), (4, 32.0)], "broad": [(0, 30.0), (1, 31.0), (2, 32.0)]})
+    plain, wide = (scoring.recommend(both, model, 40.0, 10, False, one) for one in (NO_DIVERSITY, ALL_OF_IT))
+    of_user = [[found.items[found.users == user] for found in (plain, wide)] for user in (0, 1)]
+    assert np.array_equal(*of_user[0])
+    before, after = of_user[1]
+    assert not np.array_equal(before, after)
+    assert np.abs(np.diff(after % 2)).sum() > np.abs(np.diff(before % 2)).sum()

@@ -1,0 +1,133 @@
+"""The benchmarks fit the package they measure: they load, show their help, and call what there is. No JVM, no logs.
+
+benchmarks/peers/ is for another environment; tests/evaluation/test_peer_blend.py loads it.
+"""
+
+import ast
+import importlib
+import inspect
+import json
+import runpy
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.recommend import worlds
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+FILES = sorted(FOLDER.glob("*.py"))
+
+
+@pytest.fixture(autouse=True)
+def beside_each_other(monkeypatch):
+    """Benchmarks import the files beside them, as scripts do."""
+    monkeypatch.syspath_prepend(FOLDER)
+
+
+def imported(tree: ast.AST) -> dict[str, object]:
+    """What a file imports, at its head or within functions, from the package and the files beside it, by name there."""
+    ours = {"interest_model", *(file.stem for file in FILES)}
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] in ours:
+            parts = {one.asname or one.name: (node.module, one.name) for one in node.names}
+            found |= {name: member(*part) for name, part in parts.items()}
+        if isinstance(node, ast.Import):
+            found |= {one.name: importlib.import_module(one.name) for one in node.names if one.name in ours}
+    return found
+
+
+def member(module: str, name: str) -> object:
+    parent = importlib.import_module(module)
+    return getattr(parent, name) if hasattr(parent, name) else importlib.import_module(f"{module}.{name}")
+
+
+def called(node: ast.Call, names: dict[str, object]) -> object:
+    """What is called, where it is of `names` or of a module among them; else None. AttributeError: it is not there."""
+    if isinstance(node.func, ast.Name):
+        return names.get(node.func.id)
+    if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
+        module = names.get(node.func.value.id)
+        return getattr(module, node.func.attr) if isinstance(module, ModuleType) else None
+
+
+def misfits(tree: ast.AST) -> list[str]:
+    """Calls of the package that its signatures do not allow, by number of arguments and by keyword."""
+    names, found = imported(tree), []
+    for node in ast.walk(tree):
+        target = called(node, names) if isinstance(node, ast.Call) else None
+        if target is None or any(isinstance(one, ast.Starred) for one in node.args):
+            continue
+        try:
+            inspect.signature(target).bind(*node.args, **{one.arg: one for one in node.keywords if one.arg})
+        except TypeError as error:
+            found.append(f"line {node.lineno}: {ast.unparse(node)}: {error}")
+    return found
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_what_it_calls_is_there_and_takes_these_arguments(file):
+    assert misfits(ast.parse(file.read_text())) == []
+
+
+def test_a_misfit_is_found():
+    head = "from interest_model.recommend import fit\n"
+    assert not misfits(ast.parse(head + "fit.text_vectors(x, dimensions=3)"))
+    for call in ("fit.text_vectors(x)", "fit.text_vectors(x, 3, 4)", "fit.text_vectors(x, to=3)"):
+        assert len(misfits(ast.parse(head + call))) == 1
+    with pytest.raises(AttributeError):
+        misfits(ast.parse(head + "fit.no_such_function(x)"))
+    with pytest.raises(ImportError):
+        misfits(ast.parse("from interest_model.recommend.fit import no_such_function"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_it_loads_and_shows_its_help(file, monkeypatch, capsys):
+    loaded = runpy.run_path(str(file))
+    if "main" in loaded:
+        monkeypatch.setattr(sys, "argv", [file.name, "--help"])
+        with pytest.raises(SystemExit) as ended:
+            loaded["main"]()
+        assert ended.value.code == 0 and loaded["__doc__"].splitlines()[0] in capsys.readouterr().out
+
+
+def test_diversity_fits_the_ranker_of_a_night():
+    known = worlds.between(worlds.checkerboard(days=80), -np.inf, 70.0)
+    night_model = runpy.run_path(str(FOLDER / "diversity.py"))["night_model"]
+    few = {"lesson_min_users": 20, "boosting_leaf_rows": 5}
+    for repeats in (False, True):
+        ours = night_model(known, np.zeros((40, 4), np.float32), 70.0, worlds.ranker_settings(**few), repeats)
+        theirs = worlds.fitted(known, 40, 70.0, repeats, **few)
+        assert len(ours.trees) and np.array_equal(ours.trees, theirs.trees)
+        for name in ("weights_novel", "weights_repeat", "mix_novel", "mix_repeat", "trends", "item_facts"):
+            assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
+
+
+def test_the_lessons_of_diversity_keep_to_their_limit():
+    known = worlds.checkerboard(days=80)
+    loaded = runpy.run_path(str(FOLDER / "diversity.py"))
+    settings, model = worlds.ranker_settings(), worlds.fitted(known, 40, 70.0)
+    past = loaded["candidates"].Past(loaded["counts_of"](known, 70.0, settings), model.first_days)
+    nights = loaded["fit"].lesson_nights(model, past, 70.0, settings)
+    every, some = (loaded["lessons"](known, nights, limit, 7).num_rows for limit in (10_000, 60))
+    assert every > 100 and 20 < some < 100
+
+
+def test_diversity_prints_a_table_for_each_variant(tmp_path, monkeypatch, capsys):
+    known, rng = worlds.checkerboard(), np.random.default_rng(4)
+    lists = {name: np.split(getattr(known, name), known.indptr[1:-1]) for name in ("items", "days", "weights")}
+    (tmp_path / "histories").mkdir()
+    pq.write_table(pa.table({"user_id": known.user_ids.tolist(), **lists}), tmp_path / "histories" / "part.parquet")
+    (tmp_path / "split.json").write_text(json.dumps({"at_day": 40.0, "variants": ["novel", "repeat"]}))
+    np.save(tmp_path / "vectors.npy", rng.normal(size=(40, 8)).astype(np.float32))
+    monkeypatch.setattr(sys, "argv", ["diversity.py", str(tmp_path), str(tmp_path / "vectors.npy"), "--days", "10"])
+    runpy.run_path(str(FOLDER / "diversity.py"), run_name="__main__")
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in said if "as ranked" in line] == ["novel", "repeat"]
+    rows = [line for line in said if line.startswith(("| dpp |", "| mmr |"))]
+    assert len(rows) == 2 * 14 and "nan" not in "".join(rows)
