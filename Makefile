@@ -49,8 +49,8 @@ lint: env  ## ruff
 airflow: env airflow-env  ## an Airflow environment of its own and one real day by 'airflow dags test'
 	@make/airflow.sh
 
-bench: nightly  ## ratios against plain Spark SQL, the bare model and Spark ALS
-	@for file in $$(grep -l __main__ benchmarks/*.py); do echo "== $$file"; $(BIN)/python "$$file" || exit; done
+bench: env  ## ratios that need no log: the Arrow edge, encoding, history
+	@for file in benchmarks/{arrow_edge,encode,history}.py; do echo "== $$file"; $(BIN)/python "$$file" || exit; done
 
 docs: env  ## docs/tables.md from interest_model/tables.py
 	@$(BIN)/python -m interest_model.data_dictionary > docs/tables.new && mv docs/tables.new docs/tables.md

@@ -65,7 +65,7 @@ def weekly_shares(storage: Storage, run_date, topic_id: str) -> np.ndarray:
 
 
 def moves(trends: pd.DataFrame) -> Figure:
-    """Trends with 95 % intervals: all topics of tier 1, the twelve largest of tier 2."""
+    """Trends with 95 % intervals: of tiers 1 and 2 the twelve largest topics each."""
     shown = trends.groupby("tier").head(12).query("tier <= 2").iloc[::-1]
     figure = Figure(figsize=(9, 5.5))
     axes = figure.add_subplot()

@@ -74,7 +74,11 @@ def _add_reading_commands(subparsers) -> None:
     metrics = subparsers.add_parser("metrics", help="figures of many nights together, with intervals over users")
     metrics.add_argument("--run-date", type=day, required=True, help="first judging day")
     metrics.add_argument("--to", type=day, default=None, help="last judging day (default: --run-date)")
-    metrics.add_argument("--protocol", default="replay", help="replay, or one of jobs/backtest.py")
+    metrics.add_argument(
+        "--protocol",
+        default="replay",
+        help="replay (issued lists), refit (jobs/backtest.py --protocol replay), or another of jobs/backtest.py",
+    )
     metrics.add_argument("--segment", default="all")
     metrics.add_argument("--k", type=int, default=10)
     models = subparsers.add_parser("models", help="trained models: versions, aliases, decisions, figures")

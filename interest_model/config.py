@@ -198,6 +198,11 @@ class Ranker:
     boosting_l2: float
     prior_weights: dict[str, dict[str, float]]
 
+    def __post_init__(self) -> None:
+        for name in ("tuning_days", "lesson_days"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more")
+
     @property
     def learning_days(self) -> int:
         """How far back the moments lie that the ranker learns from."""

@@ -16,12 +16,16 @@ class Step:
 
 
 STEPS = (
-    Step("events", ("raw", "events"), ("events", "events_rejected")),
-    Step("items", ("raw", "items"), ("items", "events_rejected")),
+    Step("events", ("raw", "events", "events_rejected"), ("events", "events_rejected")),
+    Step("items", ("raw", "items", "events_rejected"), ("items", "events_rejected")),
     Step("sessions", ("events",), ("sessions",)),
     Step("windows", ("events",), ("windows",)),
     Step("item_embeddings", ("items", "text_embeddings"), ("text_embeddings", "item_embeddings")),
-    Step("behaviour_embeddings", ("windows", "items", "text_embeddings"), ("text_embeddings", "behaviour_embeddings")),
+    Step(
+        "behaviour_embeddings",
+        ("events", "windows", "items", "text_embeddings"),
+        ("text_embeddings", "behaviour_embeddings"),
+    ),
     Step("topics", ("items", "item_embeddings", "topics", "item_topics"), ("topics", "item_topics")),
     Step("interest_states", ("events", "topics", "item_topics"), ("interest_states",)),
     Step("forecast_models", ("events", "topics", "item_topics"), ("forecast_models",)),
@@ -39,11 +43,11 @@ STEPS = (
     Step("user_vectors", ("events", "item_embeddings", "promotions"), ("user_vectors",)),
     Step(
         "evaluate_day",
-        ("events", "items", "item_embeddings", "ranker_models", "daily_recommendations"),
+        ("events", "ranker_models", "daily_recommendations"),
         ("evaluation",),
     ),
-    Step("ranker", ("events", "items", "item_embeddings"), ("ranker_models",)),
-    Step("fallback_recommendations", ("events", "items", "ranker_models"), ("fallback_recommendations",)),
-    Step("daily_recommendations", ("events", "items", "item_embeddings", "ranker_models"), ("daily_recommendations",)),
+    Step("ranker", ("events", "item_embeddings", "topics", "item_topics"), ("ranker_models",)),
+    Step("fallback_recommendations", ("events", "ranker_models"), ("fallback_recommendations",)),
+    Step("daily_recommendations", ("events", "items", "ranker_models"), ("daily_recommendations",)),
 )
 JOBS = tuple(step.job for step in STEPS)

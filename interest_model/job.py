@@ -62,8 +62,7 @@ class Night:
     model_version: str | None = field(default=None, init=False)
     metrics: dict[str, float] = field(default_factory=dict, init=False)
     _covered: date | None | str = field(default="unknown", init=False)
-    _known: DataFrame | None = field(default=None, init=False)
-    _made: dict[str, object] = field(default_factory=dict, init=False)
+    _made: dict[str, tuple] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         # processes of one owner and day are one run
@@ -118,16 +117,20 @@ class Night:
 
     def known_events(self) -> DataFrame:
         """The events as known tonight, as far as judging and ranking read them; kept until the night's end."""
-        if self._known is None:
-            known = events_known(self.read("events"), self.run_date)
-            self._known = known.select(*_RANKED).persist()
-        return self.counted("events", self._known)
+        return self.counted("events", self.once("known events", self._events_known))
+
+    def _events_known(self) -> DataFrame:
+        return events_known(self.read("events"), self.run_date).select(*_RANKED).persist()
 
     def once(self, name: str, make: Callable[[], Made]) -> Made:
-        """What several steps of the night need, worked out by the first that asks for it."""
+        """What several steps of the night need, worked out by the first that asks for it; each of them has read the
+        tables it is made of."""
         if name not in self._made:
-            self._made[name] = make()
-        return self._made[name]  # type: ignore[return-value]
+            with self.storage.noting() as (read, _):
+                self._made[name] = (make(), read)
+        made, read = self._made[name]
+        self.storage.note_read(read)
+        return made
 
     def replace_days(self, name: str, frame: DataFrame, days: Iterable[date] | None = None) -> int:
         """Writes the table's rows of the given days (default: the run_date) and notes how many."""
@@ -162,7 +165,8 @@ class Night:
         self.reporter.started(step)
         begun = time.monotonic()
         try:
-            function(self)
+            with self.storage.noting() as (step.inputs, step.outputs):
+                function(self)
             step.state = "done"
         except BaseException as error:
             step.state, step.message = "failed", f"{type(error).__name__}: {error}"

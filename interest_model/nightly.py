@@ -34,6 +34,7 @@ def run_night(night: Night, tracker: Tracker | None = None, jobs: Sequence[str] 
     finally:
         total.seconds = round(time.monotonic() - begun, 3)
         night.storage.spark.catalog.clearCache()
+        total.inputs, total.outputs = dict(night.storage.versions_read), dict(night.storage.versions_written)
         record_steps(night.storage, night, [total, *night.steps])
         night.claim.release()
     if tracker is not None:
@@ -56,6 +57,8 @@ def close_night(night: Night) -> None:
     done = [steps[job] for job in JOBS]
     total = StepRecord(night.run_date, "night", steps["night"].started if "night" in steps else done[0].started)
     total.seconds, total.state = round(sum(step.seconds for step in done), 3), "done"
+    for step in done:
+        total.inputs, total.outputs = step.inputs | total.inputs, total.outputs | step.outputs
     record_steps(night.storage, night, [total])
     night.claim.release()
     night.metrics = day_metrics(night.read("evaluation"), night.run_date)

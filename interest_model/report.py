@@ -9,7 +9,8 @@ from typing import TextIO
 
 @dataclass
 class StepRecord:
-    """One step of a run: rows read and written by table, other counts, wall seconds."""
+    """One step of a run: rows read and written by table, other counts, wall seconds; inputs, outputs: versions of the
+    tables it read and wrote."""
 
     run_date: date
     job: str
@@ -18,6 +19,8 @@ class StepRecord:
     read: dict[str, int] = field(default_factory=dict)
     written: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    inputs: dict[str, int] = field(default_factory=dict)
+    outputs: dict[str, int] = field(default_factory=dict)
     state: str = "running"
     message: str | None = None
 

@@ -33,7 +33,8 @@ def recorded_steps(night: "Night") -> list[StepRecord]:
     return [
         StepRecord(
             night.run_date, row["job"], row["started_ts"].replace(tzinfo=UTC), row["seconds"] or 0.0,
-            counts=row["rows"], state=row["state"], message=row["message"],
+            counts=row["rows"], inputs=row["inputs"], outputs=row["outputs"],
+            state=row["state"], message=row["message"],
         )
         for row in mine.orderBy("started_ts").collect()
     ]  # fmt: skip
@@ -54,18 +55,18 @@ def done_with_same_inputs(night: "Night") -> bool:
 def record_start(storage: Storage, night: "Night") -> None:
     """Mirrors the claim: one row `night` in state running."""
     step = StepRecord(night.run_date, "night")
-    storage.append("runs", storage.spark.createDataFrame([_row(storage, night, step)], schema_of(RUNS)))
+    storage.append("runs", storage.spark.createDataFrame([_row(night, step)], schema_of(RUNS)))
 
 
 def record_steps(storage: Storage, night: "Night", steps: Sequence[StepRecord]) -> None:
     """Writes the steps' rows, in place of those that this run has of the same jobs."""
-    rows = [_row(storage, night, step) for step in steps]
+    rows = [_row(night, step) for step in steps]
     jobs = ", ".join(f"'{step.job}'" for step in steps)
     where = f"run_date = DATE'{night.run_date}' and run_id = '{night.run_id}' and job in ({jobs})"
     storage.replace("runs", storage.spark.createDataFrame(rows, schema_of(RUNS)), where)
 
 
-def _row(storage: Storage, night: "Night", step: StepRecord) -> tuple:
+def _row(night: "Night", step: StepRecord) -> tuple:
     started = step.started.astimezone(UTC).replace(tzinfo=None)
     running = step.state == "running"
     finished = None if running else started + timedelta(seconds=step.seconds)
@@ -73,7 +74,7 @@ def _row(storage: Storage, night: "Night", step: StepRecord) -> tuple:
         night.run_id, night.run_date, step.job, step.state, night.owner, night.source.name, started, finished,
         None if running else step.seconds, settings_hash(night), raw_hash(night),
         code_revision(), night.model_version, step.message,
-        dict(storage.versions_read), dict(storage.versions_written), step.rows(),
+        step.inputs, step.outputs, step.rows(),
     )  # fmt: skip
 
 

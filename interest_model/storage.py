@@ -1,7 +1,8 @@
 """Reading and writing of the tables: the only file that knows where they lie."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -31,6 +32,24 @@ class Storage:
         self.versions_read: dict[str, int] = {}
         self.versions_written: dict[str, int] = {}
         self._resolved: dict[str, int] = {}
+
+    @contextmanager
+    def noting(self) -> Iterator[tuple[dict[str, int], dict[str, int]]]:
+        """The versions read and the versions written within; after it they are added to those of this object."""
+        read, written = self.versions_read, self.versions_written
+        self.versions_read, self.versions_written = {}, {}
+        try:
+            yield self.versions_read, self.versions_written
+        finally:
+            self.versions_read, read = read, self.versions_read
+            self.versions_written, written = written, self.versions_written
+            self.note_read(read)
+            self.versions_written.update(written)
+
+    def note_read(self, versions: dict[str, int]) -> None:
+        """Adds versions that something now used was made of; where one is noted already, the first reading counts."""
+        for name, version in versions.items():
+            self.versions_read.setdefault(name, version)
 
     def path(self, name: str) -> str:
         return f"{self.root}/{BY_NAME[name].name}"
@@ -249,8 +268,10 @@ def _differs(table: Table, name: str, tolerance: float):
     if table.column(name).type in ("array<float>", "array<double>"):
         close = F.forall(
             F.arrays_zip(a.alias("x"), b.alias("y")),
-            lambda pair: pair["x"].eqNullSafe(pair["y"])
-            | (F.abs(pair["x"] - pair["y"]) <= tolerance * F.greatest(F.lit(1.0), F.abs(pair["x"]))),
+            lambda pair: (
+                pair["x"].eqNullSafe(pair["y"])
+                | (F.abs(pair["x"] - pair["y"]) <= tolerance * F.greatest(F.lit(1.0), F.abs(pair["x"])))
+            ),
         )
         equal = (a.isNull() & b.isNull()) | ((F.size(a) == F.size(b)) & close)
     elif table.column(name).type == "double":

@@ -439,7 +439,7 @@ DAILY_RECOMMENDATIONS = Table(
         _USER,
         _column("rank", "int", "from 1, best first, after diversity"),
         _ITEM,
-        _column("score", "double", "less what diversity costs; comparable within a user and day only"),
+        _column("score", "double", "blend and trees, less what diversity costs; comparable within a user and day only"),
         _column("origin", "string", "member of the blend that gave the most"),
         _column("reason", "string", "for people: where it comes from, the interest it speaks to and where that goes"),
         _column("because_item_ids", "array<string>", "own items that speak most for it, best first; empty: none does"),
@@ -486,7 +486,7 @@ EVALUATION = Table(
         _optional("value", "double", "mean over users; null: no user to judge"),
         _column("n_users", "long", "users judged"),
         _column("seed", "int", "seed of the split where it is drawn (loo-shuffled), else 0"),
-        _optional("boot_sums", "array<double>", "sum of value per Poisson-bootstrap replicate; null for coverage"),
+        _optional("boot_sums", "array<double>", "sum of value per Poisson-bootstrap replicate; null: no interval"),
         _optional("boot_weights", "array<double>", "users per replicate; nights merge by adding both"),
     ),
 )

@@ -9,7 +9,7 @@ import pytest
 
 from interest_model import commands, reading
 from interest_model.errors import CheckError, ClaimError
-from interest_model.flow import JOBS
+from interest_model.flow import JOBS, STEPS
 from interest_model.storage import Storage, compare_frames
 from interest_model.tables import ALL, BY_NAME
 from tests.nights import options
@@ -36,6 +36,13 @@ def test_every_table_of_the_flow_holds_rows(spark, night_warehouse):
     storage = Storage(spark, str(night_warehouse))
     empty = {table.name for table in ALL if storage.read(table.name).isEmpty()}
     assert empty <= {"events_rejected", "promotions", "user_vectors"}  # nothing was refused, nothing trained
+
+
+def test_each_step_reads_and_writes_what_the_flow_says(spark, night_warehouse):
+    for row in Storage(spark, str(night_warehouse)).read("runs").where("state = 'done'").collect():
+        for step in [one for one in STEPS if one.job == row["job"]]:
+            assert set(row["inputs"]) <= set(step.reads), step.job
+            assert set(row["outputs"]) <= set(step.writes), step.job
 
 
 def test_each_active_user_has_a_whole_list_and_a_reason_on_each_row(spark, night_warehouse):

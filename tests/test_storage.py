@@ -114,3 +114,18 @@ def test_compare_finds_each_kind_of_difference_and_forgives_rounding(spark):
         3: ("both", ["score"]),
         5: ("right only", []),
     }
+
+
+def test_what_is_read_within_is_noted_apart_and_added_after():
+    storage = Storage.__new__(Storage)
+    storage.versions_read, storage.versions_written = {"events": 3}, {}
+    with storage.noting() as (read, written):
+        storage.versions_read.setdefault("items", 1)
+        with storage.noting() as (inner, _):
+            storage.versions_read["topics"] = 5
+        storage.note_read({"events": 4, "items": 2})
+        storage.versions_written["windows"] = 7
+    assert inner == {"topics": 5}
+    assert (read, written) == ({"items": 1, "topics": 5, "events": 4}, {"windows": 7})
+    assert storage.versions_read == {"events": 3, "items": 1, "topics": 5}
+    assert storage.versions_written == {"windows": 7}

@@ -99,9 +99,9 @@ class Sums:
     def value(self, key: tuple) -> float | None:
         """The metric: a mean over users, or the share of the catalogue listed; None where nobody was judged."""
         total, n_users, _, listed = self.values[key]
-        if listed is not None:
-            return metrics.coverage(listed)
-        return total / n_users if n_users else None
+        if not n_users:
+            return None
+        return total / n_users if listed is None else metrics.coverage(listed)
 
     def to_arrow(self) -> pa.RecordBatch:
         rows = []
@@ -187,9 +187,7 @@ def _judge_known(cases: Cases, model: Model, at_day: float, kind, settings: Eval
         _add(sums, (variant, name), items, users)
 
 
-def _judge_unknown(
-    cases: Cases, model: Model, at_day: float, variant: str, settings: Evaluation, sums: Sums
-) -> None:
+def _judge_unknown(cases: Cases, model: Model, at_day: float, variant: str, settings: Evaluation, sums: Sums) -> None:
     """Users without history: everybody gets the same list, by decayed popularity or by the 7 days' count."""
     cases = _with_something_to_find(cases, model, variant)
     n = cases.histories.n_users

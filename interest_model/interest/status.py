@@ -175,8 +175,11 @@ def _hits_before(hits: Hits, of: np.ndarray, visits: np.ndarray) -> np.ndarray:
 
 def _log_chance_of_silence(window: np.ndarray, silent: np.ndarray, count: np.ndarray) -> np.ndarray:
     """ln [C(window, count) / C(window + silent, count)]: all hits fall into the window, none into the silent visits."""
-    return gammaln(window + 1) - gammaln(window - count + 1) - gammaln(window + silent + 1) + gammaln(
-        window + silent - count + 1
+    return (
+        gammaln(window + 1)
+        - gammaln(window - count + 1)
+        - gammaln(window + silent + 1)
+        + gammaln(window + silent - count + 1)
     )
 
 

@@ -1,7 +1,7 @@
 """Past nights as lessons: what was said about a user's candidates, and which of them the user then took. No Spark.
 
 Everything is computed from what is known today, so a night has no memory of its own: the members are fitted on events
-before the first tuning night, popularity and the user's own items are those at each night.
+before the first of these nights, popularity and the user's own items are those at each night.
 """
 
 import dataclasses

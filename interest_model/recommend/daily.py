@@ -29,8 +29,7 @@ _USERS_AT_ONCE = 20_000  # of one partial sum; bounds its memory
 _USERS_A_LESSON = 1_000  # of one batch of tuning rows; bounds its memory
 _PAIR_DDL = "kind string, item int, others binary, values binary"
 _TUNING_DDL = (
-    "night double, user_id string, n_novel int, n_repeat int, features binary, pairs binary, "
-    "hits binary, seen binary"
+    "night double, user_id string, n_novel int, n_repeat int, features binary, pairs binary, hits binary, seen binary"
 )
 _LIST_DDL = (
     "user_id string, item_ids array<string>, scores array<double>, origins array<string>, reasons array<string>, "

@@ -182,9 +182,9 @@ def history_breadth(
 def strength_of(breadth: np.ndarray, base: float, typical: float) -> np.ndarray:
     """(u,) each user's strength for `dpp` or `mmr`: base * breadth / typical, at most twice the base.
 
-    breadth (u,): NaN where unknown, which gives the base. typical: mean breadth over the users of the night, so that
-    the mean strength is about the base; of all users, not of one batch, since a list must not depend on who else is
-    in the batch. Zero or NaN (nobody's is known, or nobody has any) gives everyone the base.
+    breadth (u,): NaN where unknown, which gives the base. typical: the breadth at which a user gets the base, for
+    instance everybody's taken together; never that of one batch, since a list must not depend on who else is in it.
+    Zero or NaN (nobody's is known, or nobody has any) gives everyone the base.
     """
     if not typical > 0:
         return np.full(len(breadth), float(base))

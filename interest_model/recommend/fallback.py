@@ -11,9 +11,7 @@ from interest_model.recommend.blend import Model
 ALL = "all"
 
 
-def fallback_lists(
-    consumption: DataFrame, model: Model, at_day: float, settings: Recommendations
-) -> DataFrame:
+def fallback_lists(consumption: DataFrame, model: Model, at_day: float, settings: Recommendations) -> DataFrame:
     """Rows of table fallback_recommendations, without run_date and model_version.
 
     Popularity decays with the half life that the night's ranker found. A place has a list of its own where at least
@@ -50,10 +48,14 @@ def _by_place(consumption: DataFrame, half_life: float, at_day: float, settings:
         }
     ).where(F.col("here") >= settings.fallback_place_events)
     best = place.orderBy(F.desc("share"), "item_id")
-    return ranked.withColumn("rank", F.row_number().over(best)).where(F.col("rank") <= settings.list_length).select(
-        F.concat(F.lit("place:"), "place_id").alias("segment"),
-        "rank",
-        "item_id",
-        F.col("share").alias("score"),
-        F.concat(F.lit("Popular lately at "), "place_id").alias("reason"),
+    return (
+        ranked.withColumn("rank", F.row_number().over(best))
+        .where(F.col("rank") <= settings.list_length)
+        .select(
+            F.concat(F.lit("place:"), "place_id").alias("segment"),
+            "rank",
+            "item_id",
+            F.col("share").alias("score"),
+            F.concat(F.lit("Popular lately at "), "place_id").alias("reason"),
+        )
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
-from interest_model.recommend.blend import Collaborative, Model
+from interest_model.recommend.blend import PERSONAL_MEMBERS, Collaborative, Model
 from interest_model.recommend.context import Context
 from interest_model.recommend.histories import Histories, latest
 from interest_model.recommend.interests import of_items
@@ -17,10 +17,9 @@ _ITEM_NAMES = (
 )  # fmt: skip
 _OWN_NAMES = ("own_days", "own_share", "own_last_days", "own_first_days", "own_gaps", "own_60_days")
 _USER_NAMES = ("user_days", "user_last_days", "user_first_days")
-_MEMBER_NAMES = ("transitions", "lift", "ease", "content", "own", "own_recent")
 _INTEREST_NAMES = ("interest_lift", "interest_trend", "interest_rise")
 FEATURES = (
-    *_ITEM_NAMES, *_OWN_NAMES, *_USER_NAMES, *_MEMBER_NAMES, "ease_once", "ease_rank", "lift_rank", *_INTEREST_NAMES,
+    *_ITEM_NAMES, *_OWN_NAMES, *_USER_NAMES, *PERSONAL_MEMBERS, "ease_once", "ease_rank", "lift_rank", *_INTEREST_NAMES,
 )  # fmt: skip
 """popularity_*: ln of decayed counts over the largest; rise_month: ln popularity of 7 against 112 days, rise_week: 1
 against 14; age_days, silent_days: ln(1 + days since the item was first and last taken); users: ln(1 + its users);
@@ -88,10 +87,16 @@ def pair_features(context: Context, model: Model, rows: np.ndarray, columns: np.
     once.sum_duplicates()
     once.data[:] = 1.0
     ease_once = lookup((once @ model.collaborative.ease).tocsr(), rows, columns)
-    said = [lookup(context.members[name], rows, columns) for name in _MEMBER_NAMES]
-    ranks = [np.log(_ranks(rows, values)) for values in (ease_once, said[1])]
+    said = {name: lookup(context.members[name], rows, columns) for name in PERSONAL_MEMBERS}
+    ranks = [np.log(_ranks(rows, values)) for values in (ease_once, said["lift"])]
     interests = of_items(context.interests, model, histories.n_users, rows, columns)
-    parts = [model.item_facts[columns], own, user[rows], np.column_stack([*said, ease_once, *ranks]), interests]
+    parts = [
+        model.item_facts[columns],
+        own,
+        user[rows],
+        np.column_stack([*said.values(), ease_once, *ranks]),
+        interests,
+    ]
     return np.concatenate(parts, axis=1, dtype=np.float32)
 
 

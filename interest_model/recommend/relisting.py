@@ -30,7 +30,7 @@ def relisted(best, context: Context, model: Model, length: int, wide: Diversity)
     A user whose interests are broader than everybody's taken together gets more diversity than wide.strength, one with
     narrow interests less; without a hierarchy of topics the texts of the history say how broad they are.
     """
-    kept = best[1] <= (wide.candidates if wide.strength > 0 else length)
+    kept = best[1] <= (max(length, wide.candidates) if wide.strength > 0 else length)
     users, ranks, items, values = (column[kept] for column in best)
     if wide.strength <= 0:
         return users, ranks, items, values

@@ -11,7 +11,8 @@ from interest_model.recommend.features import FEATURES
 _CUTOFF = 10
 _STEPS = np.array([0.0, 0.4, 0.7, 1.4, 2.5])  # what a weight is multiplied by when it is tried
 _ROUNDS = 3
-_SHARES = np.array([0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0])  # of the boosted ranker, that are tried
+# of the boosted ranker, that are tried; never all, for below the candidates that the trees score the blend ranks
+_SHARES = np.array([0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97])
 
 
 class TuningSet(NamedTuple):

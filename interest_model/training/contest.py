@@ -69,4 +69,3 @@ def _figure(name: str, ranker: InterestModel | np.ndarray, those: Cases, setting
 def _no_figure(settings: Evaluation) -> Figure:
     nothing = np.zeros(settings.bootstrap_replicates)
     return Figure(0.0, 0, nothing, nothing)
-

@@ -68,9 +68,7 @@ def _known(figures: dict[str, float]) -> dict[str, float]:
     return {name: float(value) for name, value in figures.items() if np.isfinite(value)}
 
 
-def decision(
-    model: str, version: str, verdict: Verdict, champion: str | None, from_run_date: datetime.date
-) -> dict:
+def decision(model: str, version: str, verdict: Verdict, champion: str | None, from_run_date: datetime.date) -> dict:
     """A row of promotions, without its time: the verdict on a version, while `champion` was in force."""
     after = version if verdict.state == "promoted" else champion
     return {

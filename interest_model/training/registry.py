@@ -162,7 +162,9 @@ class Registry:
 
 def remedy(name: str) -> str:
     """What to do where a version that a night needs cannot be loaded."""
-    return f"put the registry's files back, or take the version out: interest-model rollback --model {name}"
+    return (
+        f"put the registry's files back, or take the version out: interest-model rollback --model {name} --warehouse W"
+    )
 
 
 def signature() -> ModelSignature:
@@ -217,4 +219,3 @@ def _plot(courses: dict[str, Course]) -> Plot:
             right.plot(range(1, len(course.scores) + 1), course.scores, linestyle="--", color="black")
     left.legend()
     return figure
-

@@ -23,7 +23,6 @@ def board():
     return world, fitted(world, 40, 40.0, neighbours=20, ease_l2=5.0)
 
 
-
 def only(model: Model, member: str) -> Model:
     weights = np.array([float(name == member) for name in MEMBERS])
     return dataclasses.replace(model, weights_novel=weights, weights_repeat=weights)
