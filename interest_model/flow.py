@@ -15,6 +15,9 @@ class Step:
     writes: tuple[str, ...]
 
 
+# where no hierarchy is in force, the items tell whether there can be one
+_TOPICS = ("topics", "item_topics", "items", "item_embeddings")
+
 STEPS = (
     Step("events", ("raw", "events", "events_rejected"), ("events", "events_rejected")),
     Step("items", ("raw", "items", "events_rejected"), ("items", "events_rejected")),
@@ -27,19 +30,19 @@ STEPS = (
         ("text_embeddings", "behaviour_embeddings"),
     ),
     Step("topics", ("items", "item_embeddings", "topics", "item_topics"), ("topics", "item_topics")),
-    Step("interest_states", ("events", "topics", "item_topics"), ("interest_states",)),
-    Step("forecast_models", ("events", "topics", "item_topics"), ("forecast_models",)),
+    Step("interest_states", ("events", *_TOPICS), ("interest_states",)),
+    Step("forecast_models", ("events", *_TOPICS), ("forecast_models",)),
     Step(
         "interest_forecasts",
-        ("events", "topics", "item_topics", "forecast_models"),
+        ("events", *_TOPICS, "forecast_models"),
         ("interest_forecasts", "user_returns"),
     ),
     Step(
         "user_profiles",
-        ("events", "topics", "item_topics", "interest_forecasts", "user_returns"),
+        ("events", *_TOPICS, "interest_forecasts", "user_returns"),
         ("user_profiles",),
     ),
-    Step("interest_trends", ("events", "topics", "item_topics"), ("interest_trends",)),
+    Step("interest_trends", ("events", *_TOPICS), ("interest_trends",)),
     Step("user_vectors", ("events", "item_embeddings", "promotions"), ("user_vectors",)),
     Step(
         "evaluate_day",

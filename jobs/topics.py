@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-from interest_model.encoding.item_embeddings import embeddings_known
 from interest_model.history.known import items_known
 from interest_model.interest import topics
 from interest_model.job import Night, main
@@ -10,12 +9,10 @@ from interest_model.job import Night, main
 
 def run(night: Night) -> None:
     day, spark = night.run_date, night.spark
-    items = topics.gather_items(items_known(night.read("items"), day))
     rows_before = topics.version_in_force(night.read("topics"), day, included=False)
     made = rows_before.select("run_date").head()
     before = topics.load_tree(rows_before, topics.BASE)[0] if made else None
-    if topics.needs_vectors(before, items, night.settings.topics):
-        items = topics.with_vectors(items, embeddings_known(night, day))
+    items = topics.items_of_night(night, before)
     age_days = (day - made["run_date"]).days if made else None
     version = topics.next_version(before, age_days, items, night.settings.topics, f"{day:%Y%m%d}")
     rows = topics.topic_rows(version, rows_before, day)
@@ -23,6 +20,8 @@ def run(night: Night) -> None:
     placed = spark.createDataFrame(topics.item_rows(version, items.item_ids, day))
     in_force = items_known(night.read("item_topics"), day - timedelta(days=1))
     night.replace_days("item_topics", topics.changed_rows(placed, in_force))
+    if before is None and not version.base.depth:
+        night.reporter.say(f"{day}: neither categories nor encoded texts to make topics of; no rows of interests")
     night.step.counts["topics"] = len(version.shown.topic_ids)
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import scipy.sparse as sp
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from interest_model.config import Topics as TopicSettings
+from interest_model.encoding.item_embeddings import embeddings_known
 from interest_model.errors import MissingTableError
 from interest_model.history.known import items_known
 from interest_model.interest import clusters, labels, topic_rules, topic_tree
@@ -69,6 +71,21 @@ def by_categories(before: TopicTree | None, items: TopicItems, settings: TopicSe
 def needs_vectors(before: TopicTree | None, items: TopicItems, settings: TopicSettings) -> bool:
     """False where every item has categories and they are the topics: reading all vectors is most of the step."""
     return not by_categories(before, items, settings) or not all(items.paths)
+
+
+def items_of_night(night: "Night", before: TopicTree | None) -> TopicItems:
+    """The items as known tonight, with vectors where the hierarchy needs them. before: see next_version."""
+    items = gather_items(items_known(night.read("items"), night.run_date))
+    if needs_vectors(before, items, night.settings.topics):
+        return with_vectors(items, embeddings_known(night, night.run_date))
+    return items
+
+
+def can_begin(items: TopicItems, settings: TopicSettings) -> bool:
+    """Whether these items give a first version any topic: one has a category, or a vector where topics are learned."""
+    if by_categories(None, items, settings):
+        return topic_tree.from_categories(items.paths, 1).depth > 0
+    return bool(topic_tree.has_vector(items.vectors).any())
 
 
 def next_version(
@@ -137,11 +154,30 @@ def version_in_force(topics: DataFrame, run_date: datetime.date, included: bool)
 
 
 def load_tree(rows: DataFrame, stage: str) -> tuple[TopicTree, str]:
-    """The tree of one stage and its version from the rows of one version; MissingTableError where there are none."""
-    table = rows.where(F.col("stage") == stage).toArrow()
+    """The tree of one stage and its version from the rows of one version; MissingTableError where there are none.
+
+    Rules that forbid every topic leave a version of which nothing is shown: a tree without topics.
+    """
+    table = rows.toArrow()
     if not table.num_rows:
         raise MissingTableError("table topics: no version of the hierarchy", "run the step topics first")
-    return topic_tree.from_columns(table.to_pydict()), table.column("topic_version")[0].as_py()
+    own = table.filter(pc.equal(table.column("stage"), stage))
+    return topic_tree.from_columns(own.to_pydict()), table.column("topic_version")[0].as_py()
+
+
+def tree_in_force(night: "Night") -> tuple[TopicTree, str]:
+    """The shown tree in force tonight and its version.
+
+    An empty night leaves no rows, so what it was made from tells it from a step that was not run: without any version,
+    where the table is there and tonight's items could not begin a hierarchy, a tree without topics is in force;
+    otherwise MissingTableError.
+    """
+    rows = version_in_force(night.read("topics"), night.run_date, included=True)
+    if night.storage.exists("topics") and rows.isEmpty():
+        if not can_begin(items_of_night(night, None), night.settings.topics):
+            none = topic_tree.from_categories(())
+            return none, topic_tree.tree_version(none)
+    return load_tree(rows, SHOWN)
 
 
 def item_rows(version: Version, item_ids: list[str], run_date: datetime.date) -> pa.Table:
@@ -204,16 +240,13 @@ def load_tonight(night: "Night", known: DataFrame) -> tuple[DataFrame, Tonight]:
     day = night.run_date
     at_day = end_of_day(day, night.source.zone)
     events = recent(known, day, night.settings.interest.lookback_days)
-    tables = night.read("topics"), night.read("item_topics")
-    return events, night.once("hierarchy", lambda: _hierarchy(*tables, events, day, at_day))
+    return events, night.once("hierarchy", lambda: _hierarchy(night, events, at_day))
 
 
-def _hierarchy(
-    topics: DataFrame, item_topics: DataFrame, events: DataFrame, run_date: datetime.date, at_day: float
-) -> Tonight:
+def _hierarchy(night: "Night", events: DataFrame, at_day: float) -> Tonight:
+    tree, version = tree_in_force(night)
     items = catalogue(events, at_day, 0)
-    tree, version = load_tree(version_in_force(topics, run_date, included=True), SHOWN)
-    memberships = load_memberships(item_topics, run_date, tree, items.item_ids.tolist())
+    memberships = load_memberships(night.read("item_topics"), night.run_date, tree, items.item_ids.tolist())
     places = [tree.in_tier(tier) for tier in range(1, tree.depth + 1)]
     first = [0, *(place[0] for place in places)]
     parents = [np.maximum(tree.parents[place] - first[tier], -1) for tier, place in enumerate(places)]

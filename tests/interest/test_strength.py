@@ -121,9 +121,7 @@ def test_the_sparse_forecast_is_the_softmax_over_the_whole_tier():
     prior = np.array([0.5, 0.3, 0.2])  # nobody touched topic 2
     membership = sp.csr_matrix(np.eye(3, dtype=np.float32))
     now = states(histories([[(0, 20.0, 3.0), (1, 3.0, 1.0), (1, 1.0, 1.0)]]), membership, prior, AT_DAY, SETTINGS)
-    whole = strength.forecast_shares(
-        np.append(now.strength, np.log(2.0 * 0.2)), np.append(now.trend_per_day, 0.0), 5.0
-    )
+    whole = strength.forecast_shares(np.append(now.strength, np.log(2.0 * 0.2)), np.append(now.trend_per_day, 0.0), 5.0)
     assert forecast(now, prior, 5.0, 2.0) == pytest.approx(whole[:2])
     assert forecast(now, prior, 0.0, 2.0) == pytest.approx(now.share)
 

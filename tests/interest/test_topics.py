@@ -25,9 +25,7 @@ def items_of(spark, n, seed=1, categories=None):
 
 @pytest.fixture
 def settings():
-    return load_settings(
-        overrides=("topics.branching=[3, 2]", "topics.min_items=5", "topics.starts=8")
-    ).topics
+    return load_settings(overrides=("topics.branching=[3, 2]", "topics.min_items=5", "topics.starts=8")).topics
 
 
 def stored(spark, version, day):
