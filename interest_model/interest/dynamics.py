@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interest_model.interest.item_tower import MINUTES_PER_DAY, N_BUCKETS, gap_bucket, log_bucket, zero_table
+from interest_model.interest.strength import EARTH_RADIUS_KM
 from interest_model.model_settings import ModelSettings
-
-EARTH_RADIUS_KM = 6371.0
 
 
 class Targets(NamedTuple):

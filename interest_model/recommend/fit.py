@@ -64,7 +64,7 @@ def night_model(known: Known, read: Readers, at_day: float, settings: Ranker, re
     early = boosted_ranker(lessons, ended, repeats, settings)
     chances = np.zeros(tuning.real.shape)
     chances[tuning.real] = boosted.chances(early, tuning.pairs[tuning.real])
-    mix = weights.learn_mix(tuning, learned, chances, repeats)
+    mix = weights.learn_mix(tuning, learned, chances, settings.weights_shrinkage, repeats)
     return with_boosted(model, boosted_ranker(lessons, np.ones_like(ended), repeats, settings), mix)
 
 

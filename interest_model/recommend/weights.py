@@ -117,8 +117,9 @@ def learn(tuning: TuningSet, priors: np.ndarray, shrinkage: float, repeats: bool
     return Learned(chosen, scales, novel, again)
 
 
-def learn_mix(tuning: TuningSet, learned: Learned, chances: np.ndarray, repeats: bool) -> Mix:
-    """How much of the score the boosted ranker gets: the share with the best NDCG@10 on the tuning nights.
+def learn_mix(tuning: TuningSet, learned: Learned, chances: np.ndarray, shrinkage: float, repeats: bool) -> Mix:
+    """How much of the score the boosted ranker gets: the share with the best NDCG@10 on the tuning nights, minus
+    shrinkage / sqrt(user-nights) times its squared distance from one half, where few user-nights keep it.
 
     chances (g, c): the boosted ranker's, of trees that have not seen these nights. With an empty set it gets nothing.
     """
@@ -126,17 +127,18 @@ def learn_mix(tuning: TuningSet, learned: Learned, chances: np.ndarray, repeats:
     novel, again = features @ learned.weights_novel, features @ learned.weights_repeat
     scales = np.array([_typical_best(again if repeats else novel, tuning.real), _typical_best(chances, tuning.real)])
     shares = [
-        _best_share(Judge(tuning, variant), blend / scales[0], chances / scales[1])
+        _best_share(Judge(tuning, variant), blend / scales[0], chances / scales[1], shrinkage)
         for variant, blend in ((False, novel), (repeats, again))
     ]
     return Mix(*shares, scales)
 
 
-def _best_share(judge: Judge, blend: np.ndarray, boosted: np.ndarray) -> float:
+def _best_share(judge: Judge, blend: np.ndarray, boosted: np.ndarray, shrinkage: float) -> float:
     if not len(judge.users):
         return 0.0
     one, other = blend[judge.users], boosted[judge.users]
-    figures = [judge.values((1.0 - share) * one + share * other).mean() for share in _SHARES]
+    figures = np.array([judge.values((1.0 - share) * one + share * other).mean() for share in _SHARES])
+    figures -= shrinkage / np.sqrt(len(judge.users)) * (_SHARES - 0.5) ** 2
     return float(_SHARES[int(np.argmax(np.round(figures, 9)))])
 
 

@@ -45,12 +45,20 @@ def test_without_both_kinds_of_rows_there_are_no_trees():
 def test_the_boosted_ranker_gets_the_share_it_earns():
     given = tuning(good=2)
     learned = weights.learn(given, EVEN[None], 1e6, repeats=True)
-    knowing = weights.learn_mix(given, learned, given.hits.astype(float), repeats=True)
+    knowing = weights.learn_mix(given, learned, given.hits.astype(float), 0.0, repeats=True)
     assert min(knowing.novel, knowing.repeat) > 0.3
-    misled = weights.learn_mix(given, learned, (~given.hits).astype(float), repeats=True)
+    misled = weights.learn_mix(given, learned, (~given.hits).astype(float), 0.0, repeats=True)
     assert misled.novel == misled.repeat == 0.0
     nobody = weights.TuningSet(*(array[:0] for array in given))
-    assert weights.learn_mix(nobody, learned, np.zeros((0, 30)), repeats=True)[:2] == (0.0, 0.0)
+    assert weights.learn_mix(nobody, learned, np.zeros((0, 30)), 0.0, repeats=True)[:2] == (0.0, 0.0)
+
+
+def test_few_user_nights_keep_the_share_near_one_half():
+    given = tuning(good=2)
+    learned = weights.learn(given, EVEN[None], 1e6, repeats=True)
+    for chances in (given.hits, ~given.hits):
+        shrunk = weights.learn_mix(given, learned, chances.astype(float), 1e6, repeats=True)
+        assert shrunk.novel == shrunk.repeat == 0.5
 
 
 def clockwork(n_users: int = 80, days: int = 90):
