@@ -1,13 +1,16 @@
 """Chance and number of returning events against a Poisson process and BG/NBD. For benchmarks/forecasts.py."""
 
 import time
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import gammaln
 
+from interest_model.evaluation.forecast_metrics import best_threshold, class_sums, point_sums
 from interest_model.interest.returning import (
     RATE_HALF_LIVES,
+    ReturnModel,
     ReturnWindows,
     fit_returns,
     merge_returns,
@@ -21,37 +24,88 @@ HORIZONS = np.array([1.0, 7.0, 28.0])
 TRAINING_CUTS, WARM_UP_DAYS = 8, 21
 
 
+class Fitted(NamedTuple):
+    """What past windows teach: the model and the seconds it took to fit, the half life (days) of the decayed rate that
+    served them best, the parameters of BG/NBD."""
+
+    model: ReturnModel
+    seconds: float
+    half_life: float
+    bg_nbd: np.ndarray
+
+
+class Said(NamedTuple):
+    """Of n users: chances and numbers of events by name, each (n, h); events (n, h): how many there were."""
+
+    chances: dict[str, np.ndarray]
+    numbers: dict[str, np.ndarray]
+    events: np.ndarray
+
+
 def print_returns(name: str, histories: Histories, until: float) -> None:
+    """Judges windows after `until` by what those before it teach. Thresholds are of the latest window before it, said
+    by what the windows that had ended when it began teach."""
     first, last = histories.days.min(), histories.days.max()
     cuts = [one for one in until - HORIZONS[-1] - 7.0 * np.arange(TRAINING_CUTS) if one >= first + WARM_UP_DAYS]
     test_cuts = np.arange(until, last - HORIZONS[-1], 7.0)
-    past, now = (
-        merge_returns([return_windows(histories, cut, HORIZONS) for cut in each]) for each in (cuts, test_cuts)
-    )
+    earlier = fitted(histories, [one for one in cuts if one + HORIZONS[-1] <= cuts[0]])
+    limits = thresholds(said(earlier, histories, cuts[:1]))
+    learned = fitted(histories, cuts)
+    now = said(learned, histories, test_cuts)
+    print(f"{name}, returns: {len(now.events):,} users at {len(test_cuts)} cuts, {learned.seconds:.1f} s to fit")
+    for column in range(len(HORIZONS)):
+        print_horizon(now, limits, column)
+
+
+def fitted(histories: Histories, cuts: list[float]) -> Fitted:
+    """Of windows after the cuts, the latest first."""
+    past = merge_returns([return_windows(histories, cut, HORIZONS) for cut in cuts])
     start = time.perf_counter()
     model = fit_returns(past, HORIZONS)
     seconds = time.perf_counter() - start
-    chance, number = returns(model, now.values)
     half_life = best_rate([rates(histories, cuts, one) for one in RATE_HALF_LIVES], past)
-    daily, rate = (rates(histories, test_cuts, half_life, of_days) for of_days in (True, False))
-    parameters = fit_bg_nbd(*recency_frequency(histories, until))
-    purchases = [recency_frequency(histories, cut) for cut in test_cuts]
-    events = np.cumsum(now.events, axis=1)
-    print(f"{name}, returns: {len(now.events):,} users at {len(test_cuts)} cuts, {seconds:.1f} s to fit")
-    for column, horizon in enumerate(HORIZONS):
-        came = events[:, column] > 0
-        bg = np.concatenate([bg_nbd_chance(parameters, *one, horizon) for one in purchases])
-        print(f"    {horizon:g} days: came back {came.mean():.3f}, mean chance {chance[:, column].mean():.3f}")
-        others = {"model": chance[:, column], "Poisson": 1 - np.exp(-daily * horizon), "BG/NBD": bg}
-        for kind, one in others.items():
-            print(
-                f"      {kind:8s} log loss {log_loss(came, one):.4f}  Brier {np.mean((one - came) ** 2):.4f}"
-                f"  calibration error {calibration_error(came, one):.4f}"
-            )
-        error = [np.abs(one - events[:, column]).mean() for one in (number[:, column], rate * horizon)]
+    return Fitted(model, seconds, half_life, fit_bg_nbd(*recency_frequency(histories, cuts[0] + HORIZONS[-1])))
+
+
+def said(learned: Fitted, histories: Histories, cuts) -> Said:
+    """Of the users of `return_windows` at all cuts."""
+    windows = merge_returns([return_windows(histories, cut, HORIZONS) for cut in cuts])
+    chance, number = returns(learned.model, windows.values)
+    daily, rate = (rates(histories, cuts, learned.half_life, of_days)[:, None] * HORIZONS for of_days in (True, False))
+    purchases = [recency_frequency(histories, cut) for cut in cuts]
+    bg = [np.concatenate([bg_nbd_chance(learned.bg_nbd, *one, horizon) for one in purchases]) for horizon in HORIZONS]
+    chances = {"model": chance, "Poisson": 1 - np.exp(-daily), "BG/NBD": np.stack(bg, axis=1)}
+    return Said(chances, {"model": number, "by rate": rate}, np.cumsum(windows.events, axis=1))
+
+
+def thresholds(validation: Said) -> dict[str, list[float]]:
+    """Of each kind the chance at each horizon from which on to say that a user comes back: the largest F1."""
+    came = validation.events > 0
+    columns = range(len(HORIZONS))
+    return {
+        kind: [best_threshold(came[:, one], chance[:, one]) for one in columns]
+        for kind, chance in validation.chances.items()
+    }
+
+
+def print_horizon(now: Said, limits: dict[str, list[float]], column: int) -> None:
+    events, model = now.events[:, column], now.chances["model"][:, column]
+    came = events > 0
+    print(f"    {HORIZONS[column]:g} days: came back {came.mean():.3f}, mean chance {model.mean():.3f}")
+    for kind, chance in now.chances.items():
+        one, limit = chance[:, column], limits[kind][column]
+        decided = class_sums(came, one, limit)
         print(
-            f"      events {events[:, column].mean():.3f}, expected {number[:, column].mean():.3f}, by rate"
-            f" {rate.mean() * horizon:.3f}; absolute error / by rate {error[0] / error[1]:.3f}"
+            f"      {kind:8s} log loss {log_loss(came, one):.4f}  Brier {np.mean((one - came) ** 2):.4f}"
+            f"  calibration error {calibration_error(came, one):.4f}"
+            f"  from {limit:.3f} on: accuracy {decided.accuracy:.3f}  precision {decided.precision:.3f}"
+            f"  recall {decided.recall:.3f}  F1 {decided.f1:.3f}"
+        )
+    for kind, number in now.numbers.items():
+        off = point_sums(events, number[:, column])
+        print(
+            f"      {kind:8s} events {events.mean():.3f}, expected {number[:, column].mean():.3f}"
+            f"  MAE {off.mae:.3f}  RMSE {off.rmse:.3f}  R2 {off.r2:.3f}"
         )
 
 

@@ -69,6 +69,9 @@ def _add_reading_commands(subparsers) -> None:
     export.add_argument(
         "--users", default=None, help="file of plain user ids, one per line: adds them to the rows (needs the key)"
     )
+    rejected = subparsers.add_parser("rejected", help="the lines that a night refused: rule, file, line, raw text")
+    rejected.add_argument("--run-date", type=day, required=True)
+    rejected.add_argument("--rows", type=int, default=50, help="lines printed at most")
     tables = subparsers.add_parser("tables", help="the tables: name, path, version, rows")
     tables.add_argument("--json", action="store_true")
     metrics = subparsers.add_parser("metrics", help="figures of many nights together, with intervals over users")
@@ -88,7 +91,7 @@ def _add_reading_commands(subparsers) -> None:
     for command in (models, rollback):
         command.add_argument("--config", action="append", default=[], help="YAML file that overrides settings")
         command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting")
-    for command in (sql, show, export, tables, metrics, models, rollback):
+    for command in (sql, show, export, rejected, tables, metrics, models, rollback):
         command.add_argument("--warehouse", required=True, help="folder of the Delta tables")
     compare = subparsers.add_parser("compare", help="compare two warehouses row by row; exit code 7 where they differ")
     compare.add_argument("left")

@@ -20,6 +20,7 @@ from interest_model.reading import (
     print_first_lists,
     print_nightly_metrics,
     print_pooled_metrics,
+    rejected,
     show,
     sql,
     tables,
@@ -29,7 +30,7 @@ from interest_model.sample import write_log
 from interest_model.tracking import Tracker
 
 __all__ = [
-    "backfill", "compare", "export", "metrics", "models", "replay",
+    "backfill", "compare", "export", "metrics", "models", "rejected", "replay",
     "rollback", "run", "sample", "show", "sql", "tables",
 ]  # fmt: skip
 

@@ -121,6 +121,28 @@ class Interest:
 
 
 @dataclasses.dataclass(frozen=True)
+class Nearness:
+    """What distance and hour leave of an event's weight in interest states; see interest.strength."""
+
+    half_km: float
+    hour: float
+    half_hours: float
+    floor: float
+
+    def __post_init__(self) -> None:
+        if self.half_km < 0 or not self.hour < 24:
+            raise ValueError("half_km must be 0 (off) or more, hour -1 (off) or from 0 to below 24")
+        if not 0 < self.half_hours <= 12 or not 0 <= self.floor <= 1:
+            raise ValueError("half_hours must be above 0 and at most 12, floor from 0 to 1")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of events that it reads."""
+        place = ("latitude", "longitude") if self.half_km > 0 else ()
+        return place + (("utc_offset_minutes",) if self.hour >= 0 else ())
+
+
+@dataclasses.dataclass(frozen=True)
 class Forecast:
     """Forecasts of interest shares and of returns: horizons, what they are learned from, how."""
 
@@ -272,6 +294,7 @@ class Settings:
     behaviour: Behaviour
     topics: Topics
     interest: Interest
+    nearness: Nearness
     forecast: Forecast
     trends: Trends
     ranker: Ranker

@@ -36,7 +36,7 @@ Made = TypeVar("Made")
 # the columns of events that judging and ranking read
 _RANKED = (
     "event_id", "user_id", "item_id", "event_ts", "event_date", "arrival_date",
-    "weight", "consumption", "positive", "place_id",
+    "weight", "consumption", "positive", "place_id", "latitude", "longitude", "utc_offset_minutes",
 )  # fmt: skip
 
 

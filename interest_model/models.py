@@ -2,16 +2,20 @@
 
 import argparse
 from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from interest_model.config import load_settings
+from interest_model.config import Tracking, load_settings
 from interest_model.errors import MissingTableError
 from interest_model.evaluation.report import text_table
 from interest_model.session import start_session
 from interest_model.storage import Storage, schema_of
 from interest_model.tables import PROMOTIONS
 from interest_model.training.promotion import rolled_back
+
+if TYPE_CHECKING:
+    from interest_model.training.registry import Registry
 
 
 def decisions(storage: Storage) -> list[dict]:
@@ -29,6 +33,18 @@ def record(storage: Storage, row: dict) -> None:
 def newest_issued(storage: Storage) -> date | None:
     """The newest night that has issued lists; None: there is none."""
     return storage.read("daily_recommendations").agg(F.max("run_date")).head()[0]
+
+
+def open_registry(storage: Storage, settings: Tracking, make: bool = False) -> "Registry | None":
+    """Where models are kept: the store that the settings name, or one of its own beside the tables. None: that is not
+    there yet and not to be made."""
+    folder = storage.local_folder("mlflow")
+    if not make and not settings.uri and not folder.is_dir():
+        return None
+    # MLflow takes seconds to import: only what uses models pays for it
+    from interest_model.training.registry import Registry
+
+    return Registry(settings, folder)
 
 
 def models(options: argparse.Namespace) -> None:
@@ -52,11 +68,8 @@ def rollback(options: argparse.Namespace) -> None:
     print(f"model {options.model}: {row['reason']}, from the night of {row['from_run_date']} on")
 
 
-def _registry(options: argparse.Namespace, storage: Storage):
-    # MLflow takes seconds to import: only these verbs pay for it
-    from interest_model.training.registry import Registry
-
-    settings, folder = load_settings(options.config, options.set), storage.local_folder("mlflow")
-    if not settings.tracking.uri and not folder.is_dir():
+def _registry(options: argparse.Namespace, storage: Storage) -> "Registry":
+    registry = open_registry(storage, load_settings(options.config, options.set).tracking)
+    if registry is None:
         raise MissingTableError(f"{options.warehouse}: no model registry there", "run jobs/train.py first")
-    return Registry(settings.tracking, folder)
+    return registry

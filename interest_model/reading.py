@@ -16,7 +16,7 @@ from interest_model.errors import CheckError, MissingTableError, UsageError
 from interest_model.evaluation.report import nightly_rows, pooled_rows, text_table
 from interest_model.history.known import items_known
 from interest_model.job import Night
-from interest_model.privacy import load_keys, pseudonym
+from interest_model.privacy import Keys, decrypt, load_keys, pseudonym
 from interest_model.session import start_session
 from interest_model.storage import Storage, compare_frames
 from interest_model.tables import ALL, BY_NAME
@@ -47,7 +47,7 @@ def show(options: argparse.Namespace) -> None:
     storage = _open(options.warehouse)
     user = options.user
     if not _PSEUDONYM.fullmatch(user):
-        user = pseudonym(_user_key(storage), user)
+        user = pseudonym(_keys(storage).user, user)
     run_date = options.run_date or newest_run_date(storage)
     titles = _titles(storage, run_date)
     events = storage.read("events").where((F.col("user_id") == user) & (F.col("arrival_date") <= F.lit(run_date)))
@@ -79,6 +79,31 @@ def export(options: argparse.Namespace) -> None:
     else:
         _write_csv(ordered, Path(options.out))
     print(f"{options.out}: {lists.count():,} rows of run_date {options.run_date}")
+
+
+def rejected(options: argparse.Namespace) -> None:
+    """Lines that a night refused, by file and line: rule, reason and the line itself, decrypted."""
+    storage = _open(options.warehouse)
+    key = _keys(storage).raw
+    refused = storage.read("events_rejected").where(F.col("run_date") == F.lit(options.run_date))
+    rows = refused.orderBy("file", "line").limit(options.rows + 1).collect()
+    if not rows:
+        print(f"no line was refused in the night of {options.run_date}")
+        return
+    told = ("rule", "reason", "file", "line")
+    texts = [
+        {name: row[name] for name in told} | {"raw": _printable(decrypt(key, row["raw_encrypted"]))}
+        for row in rows[: options.rows]
+    ]
+    print(text_table(texts))
+    if len(rows) > options.rows:
+        print(f"(first {options.rows} lines)")
+
+
+def _printable(raw: bytes) -> str:
+    """On one line, whatever it holds: what does not decode or print is shown by its code."""
+    text = raw.decode("utf-8", "backslashreplace")
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -158,7 +183,7 @@ def _titles(storage: Storage, run_date: date) -> DataFrame:
 
 
 def _with_plain_ids(storage: Storage, lists: DataFrame, file: Path) -> DataFrame:
-    key = _user_key(storage)
+    key = _keys(storage).user
     plain = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     pairs = storage.spark.createDataFrame(
         [(pseudonym(key, one), one) for one in plain], "user_id string, plain_user_id string"
@@ -166,10 +191,10 @@ def _with_plain_ids(storage: Storage, lists: DataFrame, file: Path) -> DataFrame
     return lists.join(pairs, "user_id")
 
 
-def _user_key(storage: Storage) -> bytes:
+def _keys(storage: Storage) -> Keys:
     file = storage.local_folder("keys") / "keys.json"
     keys, _ = load_keys(os.environ, file if file.exists() else None)
-    return keys.user
+    return keys
 
 
 def _write_csv(frame: DataFrame, path: Path) -> None:

@@ -9,12 +9,13 @@ from interest_model.recommend.consumption import user_histories
 
 
 def run(night: Night) -> None:
-    settings, day = night.settings.interest, night.run_date
+    settings, nearness, day = night.settings.interest, night.settings.nearness, night.run_date
     events, tonight = load_tonight(night, night.known_events())
     acted = users_who_acted(events, night.after, day)
-    histories = user_histories(events.join(acted, "user_id", "left_semi"), tonight.item_ids, settings.history_length)
+    own = events.join(acted, "user_id", "left_semi")
+    histories = user_histories(own, tonight.item_ids, settings.history_length, nearness.columns)
     tiers = as_tiers(tonight.topics, tonight.at_day, settings.half_life_days)
-    rows = user_states(histories, tiers, tonight.at_day, state_settings(settings))
+    rows = user_states(histories, tiers, tonight.at_day, state_settings(settings), nearness)
     stamp = {"run_date": F.lit(day), "topic_version": F.lit(tonight.version)}
     night.replace_days("interest_states", rows.withColumns(stamp))
 

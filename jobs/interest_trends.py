@@ -19,8 +19,8 @@ def run(night: Night) -> None:
         return
     leaves = tonight.topics.ids[-1]
     weights = daily_weights(known, night.read("item_topics"), day, settings.lookback_days, leaves)
-    night.step.counts["days"] = len(weights.values)
-    rows = night.spark.createDataFrame(trend_rows(weights.values, tonight.topics, settings))
+    night.step.counts["days"] = len(weights)
+    rows = night.spark.createDataFrame(trend_rows(weights, tonight.topics, settings))
     paths = topic_paths(night.spark, tonight.tree)
     stamp = {"run_date": F.lit(day), "topic_version": F.lit(tonight.version)}
     night.replace_days("interest_trends", rows.join(F.broadcast(paths), "topic_id").withColumns(stamp))

@@ -10,13 +10,13 @@ from interest_model.recommend.consumption import active_users, user_histories
 
 
 def run(night: Night) -> None:
-    settings, day = night.settings.interest, night.run_date
+    settings, nearness, day = night.settings.interest, night.settings.nearness, night.run_date
     events, tonight = load_tonight(night, night.known_events())
     active = active_users(events, day, night.settings.recommendations.active_days)
     own = events.join(active, "user_id", "left_semi")
-    histories = user_histories(own, tonight.item_ids, settings.history_length)
+    histories = user_histories(own, tonight.item_ids, settings.history_length, nearness.columns)
     tiers = as_tiers(tonight.topics, tonight.at_day, settings.half_life_days)
-    states = user_states(histories, tiers, tonight.at_day, state_settings(settings))
+    states = user_states(histories, tiers, tonight.at_day, state_settings(settings), nearness)
     forecasts = night.read("interest_forecasts").where(F.col("run_date") == F.lit(day))
     returns = night.read("user_returns").where(F.col("run_date") == F.lit(day))
     profiles = user_profiles(states, forecasts, returns, tonight.tree)

@@ -7,6 +7,7 @@ import ast
 import importlib
 import inspect
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -118,16 +119,53 @@ def test_the_lessons_of_diversity_keep_to_their_limit():
     assert every > 100 and 20 < some < 100
 
 
-def test_diversity_prints_a_table_for_each_variant(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def split(tmp_path) -> list[str]:
+    """A split's folder and the vectors of its items, as benchmarks take them."""
     known, rng = worlds.checkerboard(), np.random.default_rng(4)
     lists = {name: np.split(getattr(known, name), known.indptr[1:-1]) for name in ("items", "days", "weights")}
     (tmp_path / "histories").mkdir()
     pq.write_table(pa.table({"user_id": known.user_ids.tolist(), **lists}), tmp_path / "histories" / "part.parquet")
     (tmp_path / "split.json").write_text(json.dumps({"at_day": 40.0, "variants": ["novel", "repeat"]}))
     np.save(tmp_path / "vectors.npy", rng.normal(size=(40, 8)).astype(np.float32))
-    monkeypatch.setattr(sys, "argv", ["diversity.py", str(tmp_path), str(tmp_path / "vectors.npy"), "--days", "10"])
+    return [str(tmp_path), str(tmp_path / "vectors.npy")]
+
+
+def test_diversity_prints_a_table_for_each_variant(split, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["diversity.py", *split, "--days", "10"])
     runpy.run_path(str(FOLDER / "diversity.py"), run_name="__main__")
     said = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in said if "as ranked" in line] == ["novel", "repeat"]
     rows = [line for line in said if line.startswith(("| dpp |", "| mmr |"))]
     assert len(rows) == 2 * 14 and "nan" not in "".join(rows)
+
+
+def test_deletion_prints_what_is_lost_of_each_variant(split, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["deletion.py", *split, "--days", "10", "--users", "50"])
+    runpy.run_path(str(FOLDER / "deletion.py"), run_name="__main__")
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in said[::2]] == ["novel", "repeat"]
+    for line in said[1::2]:
+        named, drawn, difference, low, high = map(float, re.findall(r"-?\d\.\d{3}", line))
+        assert difference == pytest.approx(named - drawn, abs=2e-3) and low <= difference <= high
+        assert named > 2 * abs(drawn)
+
+
+def test_thresholds_of_returns_are_chosen_before_the_judged_windows(capsys):
+    returns = importlib.import_module("forecast_returns")
+    rng, users = np.random.default_rng(5), {}
+    for user in range(300):
+        days = np.sort(rng.uniform(0, 160, rng.poisson(160 * rng.gamma(0.5, 0.1)) + 1))
+        users[f"u{user}"] = [(0, float(day)) for day in days]
+    users["first"], users["last"] = [(0, 0.0)], [(0, 160.0)]
+    fewer = {name: [one for one in events if one[1] < 125 or name == "last"] for name, events in users.items()}
+    found = []
+    for world in (users, fewer):
+        returns.print_returns("planted", worlds.histories(world), 120.0)
+        said = capsys.readouterr().out
+        figures = [re.findall(rf"{name} (-?\d+\.\d{{3}})", said) for name in ("from", "accuracy", "F1", "RMSE", "R2")]
+        assert [len(one) for one in figures] == [9, 9, 9, 6, 6]  # three horizons
+        found.append(figures)
+    assert found[0][0] == found[1][0] and len(set(found[0][0])) > 3
+    assert found[0][2] != found[1][2]
+    assert min(map(float, found[0][1])) > 0.6 and float(found[0][4][-2]) > 0.3

@@ -8,10 +8,13 @@ from datetime import date
 
 import pyarrow.parquet as pq
 import pytest
+from cryptography.fernet import Fernet
 
 from interest_model import commands
 from interest_model.cli import main
-from interest_model.errors import CheckError, MissingTableError, UsageError
+from interest_model.errors import CheckError, DataError, MissingTableError, SetupError, UsageError
+from interest_model.history.events import rejected_rows
+from interest_model.privacy import RAW_KEY, USER_KEY, load_keys
 from interest_model.storage import Storage
 from tests.nights import options
 
@@ -82,6 +85,42 @@ def test_export_writes_the_day_and_joins_plain_ids_back(spark, night_warehouse, 
         commands.export(
             given(night_warehouse, out=str(tmp_path / "x"), format="csv", run_date=date(2026, 2, 1), users=None)
         )
+
+
+@pytest.fixture
+def refused(spark, tmp_path, monkeypatch):
+    """A warehouse where two lines were refused, whose keys are in its own key file."""
+    monkeypatch.delenv(USER_KEY, raising=False)
+    monkeypatch.delenv(RAW_KEY, raising=False)
+    keys, _ = load_keys({}, tmp_path / "_keys" / "keys.json")
+    lines = [
+        ("day.csv", 7, "broken_encoding", NIGHT, b"ann,\xff\n"),
+        ("day.csv", 3, "value_range", None, b"bob,book,-1\n"),
+    ]
+    frame = spark.createDataFrame(lines, "file string, line long, rule string, arrival_date date, raw binary")
+    Storage(spark, str(tmp_path)).replace_days("events_rejected", rejected_rows(frame, NIGHT, keys.raw), [NIGHT])
+    return tmp_path
+
+
+def test_rejected_shows_the_refused_lines_and_only_to_the_key(refused, capsys, monkeypatch):
+    commands.rejected(given(refused, run_date=NIGHT, rows=2))
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["rule", "reason", "file", "line", "raw"] and len(lines) == 2
+    assert lines[0].startswith("value_range") and lines[0].endswith(f"day.csv  3     bob,book,-1{chr(92)}n")
+    assert lines[1].startswith("broken_encoding") and lines[1].endswith(f"7     ann,{chr(92)}xff{chr(92)}n")
+    commands.rejected(given(refused, run_date=NIGHT, rows=1))
+    assert capsys.readouterr().out.splitlines()[2:] == ["(first 1 lines)"]
+    commands.rejected(given(refused, run_date=date(2026, 3, 1), rows=5))
+    assert "no line was refused" in capsys.readouterr().out
+    monkeypatch.setenv(USER_KEY, "k" * 32)
+    monkeypatch.setenv(RAW_KEY, Fernet.generate_key().decode())
+    with pytest.raises(DataError, match="cannot be decrypted"):
+        commands.rejected(given(refused, run_date=NIGHT, rows=5))
+    monkeypatch.delenv(USER_KEY)
+    monkeypatch.delenv(RAW_KEY)
+    (refused / "_keys" / "keys.json").unlink()
+    with pytest.raises(SetupError, match=f"{RAW_KEY} are not set"):
+        commands.rejected(given(refused, run_date=NIGHT, rows=5))
 
 
 def test_compare_finds_no_difference_with_itself_and_names_one_that_is_there(night_warehouse, tmp_path, capsys):

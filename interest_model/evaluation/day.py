@@ -9,11 +9,11 @@ from pyspark.sql import functions as F
 
 from interest_model.config import Evaluation
 from interest_model.evaluation import judging
+from interest_model.evaluation.metrics import UNKNOWN_ITEMS
 from interest_model.on_executors import Batches, gather_rows, map_batches
 from interest_model.recommend.blend import Model
 
 USERS_AT_ONCE = 5_000
-_UNKNOWN_ITEMS = 2**20  # places for items that the catalogue of the list's night did not know
 SUMS_DDL = (
     "variant string, model string, metric string, k int, segment string, total double, n_users bigint, "
     "boot_sums array<double>, boot_weights array<double>, listed binary"
@@ -37,7 +37,7 @@ def cases(truth: DataFrame, histories: DataFrame, lists: DataFrame | None, model
         {"item_id": pa.array(model.item_ids.tolist(), pa.string()), "item": pa.array(range(model.n_items))}
     )
     positions = F.broadcast(session.createDataFrame(names))
-    unknown = F.pmod(F.xxhash64("item_id"), F.lit(_UNKNOWN_ITEMS)) + model.n_items
+    unknown = F.pmod(F.xxhash64("item_id"), F.lit(UNKNOWN_ITEMS)) + model.n_items
     wanted = truth.join(positions, "item_id", "left").groupBy("user_id")
     wanted = wanted.agg(F.sort_array(F.collect_set(F.coalesce("item", unknown).cast("int"))).alias("truth"))
     known = wanted.join(histories, "user_id", "left")

@@ -19,8 +19,6 @@ from interest_model.recommend.context import context_at
 from interest_model.recommend.histories import Histories, from_arrow, take
 
 RANKER = "ranker"
-FLOORS = ("popular_7_days", "popularity")  # popularity, the decayed one, is a member of the blend as well
-MODELS = (RANKER, *MEMBERS, "popular_7_days")
 PARTS = {"blend": 0.0, "boosted": 1.0}  # share of the boosted ranker: its parts, judged alone where both exist
 BOOTSTRAPPED = ("ndcg", "ndcg_debiased", "recall", "hit_rate")
 _CHUNK_USERS = 512
@@ -58,9 +56,10 @@ def from_batch(batch: pa.RecordBatch | pa.Table) -> Cases:
 
 class Judged(NamedTuple):
     """Users who have something to find. keys: ascending row * width + item of their truth; segments: name to (n_users,)
-    bool; model: the night's; at_day: scoring time of the lists; settings: cutoffs, bootstrap and limits of segments."""
+    bool; boot (n_users, replicates): see bootstrap.weights; model: the night's; at_day: scoring time of the lists;
+    settings: cutoffs and limits of segments."""
 
-    user_ids: np.ndarray
+    boot: np.ndarray
     keys: np.ndarray
     segments: dict[str, np.ndarray]
     model: Model
@@ -212,11 +211,12 @@ def _with_something_to_find(cases: Cases, model: Model, variant: str) -> Cases:
 
 def _judged_users(cases: Cases, model: Model, at_day: float, variant: str, settings: Evaluation) -> Judged:
     keys, segments = _truth_keys(cases, model, variant), _segments(cases.histories, settings)
-    return Judged(cases.histories.user_ids, keys, segments, model, at_day, settings)
+    boot = bootstrap.weights(cases.histories.user_ids, settings.bootstrap_replicates, settings.seed)
+    return Judged(boot, keys, segments, model, at_day, settings)
 
 
 def _width(model: Model) -> int:
-    return 2 * model.n_items + 2**20  # room for items the catalogue did not know
+    return model.n_items + metrics.UNKNOWN_ITEMS
 
 
 def _truth_keys(cases: Cases, model: Model, variant: str) -> np.ndarray:
@@ -236,7 +236,8 @@ def _segments(histories: Histories, settings: Evaluation) -> dict[str, np.ndarra
 
 
 def _lists(cases: Cases, model: Model, at_day: float, repeats: bool, length: int):
-    """Yields (model name, items (u, length) padded with -1) for each of MODELS and PARTS."""
+    """Yields (model name, items (u, length) padded with -1): the ranker, its PARTS where it has both, both floors (the
+    decayed popularity is a member of the blend as well) and all other members."""
     histories = cases.histories
     context = context_at(histories, model, at_day)
 
@@ -273,18 +274,17 @@ def _same_for_all(scores: np.ndarray, histories: Histories, length: int) -> sp.c
 
 def _add(sums: Sums, kind: tuple[str, str], items: np.ndarray, users: Judged) -> None:
     """Adds every metric of one model's lists (u, length) to the sums, by segment; kind: variant and model's name."""
-    boot = bootstrap.weights(users.user_ids, users.settings.bootstrap_replicates, users.settings.seed)
     found = _hits(items, users.keys, users.model)
     for segment, mask in users.segments.items():
         judged = np.flatnonzero(mask & (found.n_truth > 0))
-        _add_accuracy(sums, (*kind, segment), found, judged, boot, users.settings.cutoffs)
+        _add_accuracy(sums, (*kind, segment), found, judged, users.boot, users.settings.cutoffs)
         for k in users.settings.cutoffs:
             _describe(sums, (*kind, k, segment), items[judged, :k], users.model)
     if "all" in users.segments:
         new = _is_new(users.keys % _width(users.model), users.model, users.at_day, users.settings)
         found = _hits(items, users.keys[new], users.model)
         judged = np.flatnonzero(found.n_truth > 0)
-        _add_accuracy(sums, (*kind, "new_items"), found, judged, boot, users.settings.cutoffs)
+        _add_accuracy(sums, (*kind, "new_items"), found, judged, users.boot, users.settings.cutoffs)
 
 
 class _Hits(NamedTuple):

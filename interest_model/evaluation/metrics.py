@@ -10,6 +10,7 @@ issued.
 import numpy as np
 
 ACCURACY = ("ndcg", "recall", "hit_rate", "mrr")
+UNKNOWN_ITEMS = 2**20  # positions after the catalogue's, for items of the truth that it does not know
 # Yang et al. (see ndcg_debiased) take the power (gamma + 1) / 2 of how often an item was observed, where being shown
 # goes with popularity to the power gamma. gamma 0, the mildest: an item nobody took then weighs 100 times one of 10,000
 # users. At gamma 2 it is a million times, and the figure of a user says no more than whether their rarest item was hit.

@@ -19,10 +19,10 @@ _INITIAL_SCALE = 0.1
 class ItemFeatures(NamedTuple):
     """What is known of n items, by catalogue position.
 
-    vectors: name -> (n, w) float32: text or image vectors and `standardised` numbers; a row of zeros where there is
-    none. categories: name -> (n,) int64, such as a brand; -1 unknown. first_days (n,) float64: the day an item entered
-    the catalogue, days since 1970-01-01 UTC. id_rows (n,) int64: the item's row in the table of id embeddings, -1 for
-    an item that training has not seen; None where item k has row k. Names are identifiers.
+    vectors: name -> (n, w) float32, such as texts, images, or numbers with mean 0 and deviation 1; a row of zeros where
+    there is none. categories: name -> (n,) int64, such as a brand; -1 unknown. first_days (n,) float64: the day an item
+    entered the catalogue, days since 1970-01-01 UTC. id_rows (n,) int64: the item's row in the table of id embeddings,
+    -1 for an item that training has not seen; None where item k has row k. Names are identifiers.
     """
 
     n_items: int
@@ -30,17 +30,6 @@ class ItemFeatures(NamedTuple):
     categories: dict[str, np.ndarray] = {}
     first_days: np.ndarray | None = None
     id_rows: np.ndarray | None = None
-
-
-def standardised(numbers: np.ndarray) -> np.ndarray:
-    """(n, 2f) float32 from numbers (n, f): mean 0 and deviation 1 per column, then flags of what is missing (NaN)."""
-    missing = np.isnan(numbers)
-    known = np.where(missing, 0.0, numbers)
-    counts = np.maximum((~missing).sum(axis=0), 1)
-    centred = np.where(missing, 0.0, numbers - known.sum(axis=0) / counts)
-    deviation = np.sqrt((centred**2).sum(axis=0) / counts)
-    scaled = centred / np.where(deviation > 0, deviation, 1.0)
-    return np.concatenate([scaled, missing], axis=1).astype(np.float32)
 
 
 def log_bucket(amounts: Tensor) -> Tensor:

@@ -80,11 +80,6 @@ def rarity(counts: sparse.spmatrix) -> np.ndarray:
     return np.log1p(np.divide(mean, often, out=np.zeros_like(often), where=often > 0))
 
 
-def class_tf_idf(counts: sparse.spmatrix) -> sparse.csr_matrix:
-    """Class-based TF-IDF (Grootendorst 2022, BERTopic): tf(t, c) * log(1 + A / f(t)), for counts (classes, v)."""
-    return _weighted(counts, rarity(counts))
-
-
 def _weighted(counts: sparse.spmatrix, weights: np.ndarray) -> sparse.csr_matrix:
     return sparse.csr_matrix(counts.multiply(weights[None, :]))
 
@@ -94,9 +89,10 @@ def keywords(
 ) -> list[tuple[str, ...]]:
     """Up to `most` words of each topic, best first, ties by stem; none where its items have no text.
 
-    `tiers` are the memberships of the items whose texts were counted. A word's score is class-based TF-IDF, with the
-    geometric mean of two rarities: among all topics of the tier and among the topic's siblings. A word that all
-    siblings share sets them off from the rest of the tier, but not from each other.
+    `tiers` are the memberships of the items whose texts were counted. A word's score is class-based TF-IDF
+    (Grootendorst 2022, BERTopic: tf(t, c) * log(1 + A / f(t))), with the geometric mean of two rarities: among all
+    topics of the tier and among the topic's siblings. A word that all siblings share sets them off from the rest of the
+    tier, but not from each other.
     """
     found: list[tuple[str, ...]] = []
     for tier, weights in enumerate(tiers, start=1):

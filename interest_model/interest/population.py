@@ -25,9 +25,8 @@ _ROWS_PER_BIN = 100
 
 @dataclass(frozen=True)
 class PopulationSettings:
-    """window_days: of a day's share. prior_events: of the long-term share, added to each window. change_days: length of
-    the latest window and of the one before. level: chance that a constant topic is called rising or falling.
-    trend_prior_sd: logit per day.
+    """change_days: length of the latest window and of the one before. level: chance that a constant topic is called
+    rising or falling. trend_prior_sd: logit per day.
 
     half_lives: days, longest first, of the means that are pooled. credibility_events: expected events of a topic at
     which a mean counts half against the next longer one. ridge: pull of the pool's weights to equal ones. step_days:
@@ -36,8 +35,6 @@ class PopulationSettings:
     are all but so many of the largest topics of a tier, None: no bound.
     """
 
-    window_days: int = 7
-    prior_events: float = 5.0
     change_days: int = 28
     level: float = 0.05
     trend_prior_sd: float = 0.1
@@ -93,23 +90,6 @@ def roll_up(leaves: np.ndarray, parents: Sequence[np.ndarray]) -> list[np.ndarra
         up[np.arange(len(up)), parents[tier]] = 1.0
         tiers.insert(0, tiers[0] @ up)
     return tiers
-
-
-def daily_shares(weights: np.ndarray, parents: Sequence[np.ndarray], settings: PopulationSettings) -> list[np.ndarray]:
-    """Of each tier (days, topics): shares of the window that ends with the day; rows sum to 1, children to parents.
-
-    The window holds each weekday once, so that a weekday's habit is no movement, and weights events, not days: a quiet
-    day moves little. prior_events of the share over all days so far (which starts with equal leaves, worth one event)
-    are added, so that an empty window shows the long-term share and no jump.
-    """
-    k = weights.shape[1]
-    total = np.cumsum(weights, axis=0)
-    window = total.copy()
-    window[settings.window_days :] -= total[: -settings.window_days]
-    so_far = (total + 1.0 / max(k, 1)) / (total.sum(axis=1, keepdims=True) + 1.0)
-    prior = settings.prior_events
-    shares = (window + prior * so_far) / (window.sum(axis=1, keepdims=True) + prior)
-    return roll_up(np.maximum(shares, 0.0), parents)
 
 
 # Change

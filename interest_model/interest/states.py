@@ -11,12 +11,13 @@ import scipy.sparse as sp
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from interest_model.config import Interest
+from interest_model.config import Interest, Nearness
 from interest_model.interest.forecast_models import Topics
 from interest_model.interest.states_of_users import StateSettings, population_shares, states
 from interest_model.interest.status import STATUSES, StatusRule
+from interest_model.interest.strength import hour_factor, place_factor
 from interest_model.on_executors import Batches, gather_rows, map_batches
-from interest_model.recommend.histories import from_arrow
+from interest_model.recommend.histories import Histories, from_arrow
 
 _USERS_AT_ONCE = 20_000
 _STATE_DDL = (
@@ -51,21 +52,45 @@ def as_tiers(topics: Topics, at_day: float, half_life_days: float) -> list[Tier]
     ]
 
 
-def user_states(histories: DataFrame, tiers: list[Tier], at_day: float, settings: StateSettings) -> DataFrame:
+def user_states(
+    histories: DataFrame, tiers: list[Tier], at_day: float, settings: StateSettings, nearness: Nearness
+) -> DataFrame:
     """One row per user and touched topic of each tier, as table interest_states without run_date and topic_version.
 
-    histories: see consumption.user_histories; items are positions in the tiers' memberships.
+    histories: see consumption.user_histories, with nearness.columns; items are positions in the tiers' memberships.
     """
     shared = histories.sparkSession.sparkContext.broadcast(tiers)
 
     def rows(batches: Batches) -> Iterator[pa.RecordBatch]:
         for table in gather_rows(batches, _USERS_AT_ONCE):
             known = from_arrow(table)
+            factor = near_factor(known, table, nearness)
             for number, tier in enumerate(shared.value, start=1):
-                found = states(known, tier.membership, tier.prior, at_day, settings)
+                found = states(known, tier.membership, tier.prior, at_day, settings, factor)
                 yield _batch(found, known.user_ids, tier.topic_ids, number)
 
     return map_batches(histories, rows, _STATE_DDL)
+
+
+def near_factor(known: Histories, table: pa.Table, nearness: Nearness) -> np.ndarray | None:
+    """(m,) what distance from the user's latest place and from the hour leave of each event; None: neither counts.
+
+    table: the rows that `known` comes from, with nearness.columns.
+    """
+    columns = {name: _of_events(table, name) for name in nearness.columns}
+    factor = np.ones(len(known.items)) if columns else None
+    if nearness.half_km > 0:
+        factor *= place_factor(known, columns["latitude"], columns["longitude"], nearness.half_km, nearness.floor)
+    if nearness.hour >= 0:
+        local = (known.days * 24.0 + columns["utc_offset_minutes"] / 60.0) % 24.0
+        factor *= hour_factor(local, nearness.hour, nearness.half_hours, nearness.floor)
+    return factor
+
+
+def _of_events(table: pa.Table, name: str) -> np.ndarray:
+    """(m,) float64, NaN where an event has no value."""
+    values = table.column(name).combine_chunks().flatten().cast(pa.float64())
+    return values.to_numpy(zero_copy_only=False)
 
 
 def _batch(found, user_ids: np.ndarray, topic_ids: np.ndarray, tier: int) -> pa.RecordBatch:

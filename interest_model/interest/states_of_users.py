@@ -66,22 +66,6 @@ def population_shares(
     return totals / totals.sum() if totals.sum() > 0 else np.full(k, 1.0 / max(k, 1))
 
 
-def forecast(states_now: States, prior: np.ndarray, days_ahead: float, prior_events: float) -> np.ndarray:
-    """(rows,) share of each row's topic in days_ahead days: softmax(v + r * days_ahead) over the whole tier.
-
-    Topics without a row keep the strength of their prior, without a trend. `strength.forecast_shares` in sparse form.
-    """
-    users = states_now.users
-    n_users = int(users.max()) + 1 if len(users) else 0
-    moved = states_now.strength + states_now.trend_per_day * days_ahead
-    top = np.full(n_users, np.log(prior_events))
-    np.maximum.at(top, users, moved)
-    untouched = np.maximum(1.0 - np.bincount(users, prior[states_now.topics], n_users), 0.0)
-    grown = np.exp(moved - top[users])
-    totals = np.bincount(users, grown, n_users) + prior_events * untouched * np.exp(-top)
-    return grown / totals[users]
-
-
 class Touches(NamedTuple):
     """Touches of topics by events, and the p pairs of a user and a topic that they make.
 

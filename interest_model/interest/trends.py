@@ -5,7 +5,6 @@ Only one row per day and topic reaches the driver, however many users and events
 
 import datetime
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,14 +24,6 @@ _MAPS = {
 _PARTS = ("expected", "low", "high")
 
 
-class DailyWeights(NamedTuple):
-    """first_day: of the log as far as it is looked at; values (days, k): summed weight of each day up to the night and
-    each topic of the deepest tier, 0 where nothing happened."""
-
-    first_day: datetime.date
-    values: np.ndarray
-
-
 def population_settings(trends: Trends) -> PopulationSettings:
     """The numerical settings of shares and their forecasts, out of the settings file's section."""
     return PopulationSettings(
@@ -46,8 +37,9 @@ def population_settings(trends: Trends) -> PopulationSettings:
 
 def daily_weights(
     events: DataFrame, item_topics: DataFrame, run_date: datetime.date, lookback_days: int, leaves: Sequence[str]
-) -> DailyWeights:
-    """Weights of the lookback_days days up to run_date, from known events and the table item_topics.
+) -> np.ndarray:
+    """(days, k) summed weight of each of the lookback_days days up to run_date and each topic in `leaves`, the oldest
+    day first, 0 where nothing happened; from known events and the table item_topics.
 
     An event counts for its item's topics as known on run_date, by their weights; topics not in `leaves` do not count.
     Days begin with the first that has any weight; none: run_date alone, without weight.
@@ -63,7 +55,7 @@ def daily_weights(
     return _as_matrix(sums.withColumn("weight", F.col("weight").cast("double")).toArrow(), run_date, leaves)
 
 
-def _as_matrix(sums: pa.Table, run_date: datetime.date, leaves: Sequence[str]) -> DailyWeights:
+def _as_matrix(sums: pa.Table, run_date: datetime.date, leaves: Sequence[str]) -> np.ndarray:
     column = {name: position for position, name in enumerate(leaves)}
     topics = np.array([column.get(name, -1) for name in sums.column("topic_id").to_pylist()], dtype=np.int64)
     days = np.asarray(sums.column("event_date").to_numpy(), dtype="datetime64[D]").astype(np.int64)
@@ -73,7 +65,7 @@ def _as_matrix(sums: pa.Table, run_date: datetime.date, leaves: Sequence[str]) -
     first = days[counts].min(initial=last)
     values = np.zeros((last - first + 1, len(leaves)))
     values[days[counts] - first, topics[counts]] = weights[counts]
-    return DailyWeights(run_date - datetime.timedelta(days=int(last - first)), values)
+    return values
 
 
 def trend_rows(weights: np.ndarray, topics: Topics, settings: Trends) -> pa.Table:

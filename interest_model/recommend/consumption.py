@@ -68,16 +68,17 @@ def _bin(fine_from_day: float) -> Column:
     return F.when(day >= fine_from_day, (F.floor(day * 24) + 0.5) / 24).otherwise(F.floor(day) + 0.5)
 
 
-def user_histories(consumption: DataFrame, item_ids: np.ndarray, length: int) -> DataFrame:
+def user_histories(consumption: DataFrame, item_ids: np.ndarray, length: int, more: tuple[str, ...] = ()) -> DataFrame:
     """One row per user: user_id, items (catalogue positions), days, weights; oldest first, the latest `length` events.
 
-    Ordered by (event_ts, event_id). Items outside item_ids are left out.
+    Ordered by (event_ts, event_id). Items outside item_ids are left out. more: columns of events that come along, each
+    as an array of its name.
     """
     session = consumption.sparkSession
     names = pa.array(item_ids.tolist(), pa.string())
     positions = pa.table({"item_id": names, "item": np.arange(len(item_ids), dtype=np.int32)})
     placed = consumption.join(F.broadcast(session.createDataFrame(positions)), "item_id")
-    event = F.struct("event_ts", "event_id", "item", "day", "weight")
+    event = F.struct("event_ts", "event_id", "item", "day", "weight", *more)
     ordered = placed.groupBy("user_id").agg(F.sort_array(F.collect_list(event)).alias("whole"))
     start = F.greatest(F.size("whole") - length + 1, F.lit(1))
     latest = ordered.select("user_id", F.slice("whole", start, F.lit(length)).alias("latest"))
@@ -86,6 +87,7 @@ def user_histories(consumption: DataFrame, item_ids: np.ndarray, length: int) ->
         F.col("latest")["item"].alias("items"),
         F.col("latest")["day"].alias("days"),
         F.col("latest")["weight"].alias("weights"),
+        *(F.col("latest")[name].alias(name) for name in more),
     )
 
 

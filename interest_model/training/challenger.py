@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 
 from interest_model.encoding.model_files import encoder_version
 from interest_model.evaluation.splits import Split
-from interest_model.models import decisions, newest_issued, record
+from interest_model.models import decisions, newest_issued, open_registry, record
 from interest_model.recommend.consumption import Catalogue, catalogue, item_vectors
 from interest_model.runs import code_revision
 from interest_model.training import promotion, snapshot
@@ -62,7 +62,7 @@ def prepare(night: "Night", split: Split, embeddings: DataFrame) -> Work:
 
 def decided_before(night: "Night", work: Work) -> bool:
     """True where this very training has been judged: then only what a kill may have left undone is done."""
-    name, registry = night.settings.promotion.model, registry_of(night)
+    name, registry = night.settings.promotion.model, _registry(night)
     version, held = registry.find(name, work.key), decisions(night.storage)
     rows = [row for row in held if row["model"] == name and row["version"] == version]
     if not rows:
@@ -87,7 +87,7 @@ def fitted(night: "Night", work: Work) -> Trained:
 
 def registered(night: "Night", work: Work, trained: Trained) -> str:
     """Its version in the registry, from now on the challenger."""
-    name, registry = night.settings.promotion.model, registry_of(night)
+    name, registry = night.settings.promotion.model, _registry(night)
     parameters = {"run_date": night.run_date, "epochs found": trained.epochs, "at_day": work.past.at_day}
     for section in ("model", "training", "promotion"):
         parameters |= {f"{section}.{key}": value for key, value in asdict(getattr(night.settings, section)).items()}
@@ -107,7 +107,7 @@ def packaged(night: "Night", work: Work, trained: Trained) -> Packaged:
 def judged(night: "Night", split: Split, work: Work, version: str) -> Verdict:
     """The challenger against the champion, beside decayed popularity, on what came after the split's cut."""
     settings, item_ids = night.settings, work.items.item_ids
-    name, registry = settings.promotion.model, registry_of(night)
+    name, registry = settings.promotion.model, _registry(night)
     half_lives = settings.ranker.popularity_half_lives_days
     inner, at_day = validation_cases(work.past, settings.training), split.at_day
     rankers = {"challenger": registry.load(name, version).model}
@@ -124,7 +124,7 @@ def judged(night: "Night", split: Split, work: Work, version: str) -> Verdict:
 
 def decide(night: "Night", work: Work, version: str, verdict: Verdict) -> None:
     """Records the verdict, then lets the alias follow; snapshot and checkpoints go."""
-    name, registry, champion = night.settings.promotion.model, registry_of(night), champion_of(night)
+    name, registry, champion = night.settings.promotion.model, _registry(night), champion_of(night)
     row = promotion.decision(name, version, verdict, champion, _first_night(night))
     record(night.storage, row)
     registry.note(name, version, {"decision": verdict.state, "reason": verdict.reason, **verdict.figures})
@@ -139,8 +139,8 @@ def champion_of(night: "Night") -> str | None:
     return promotion.champion_as_of(decisions(night.storage), name, _first_night(night))
 
 
-def registry_of(night: "Night") -> Registry:
-    return Registry(night.settings.tracking, night.storage.local_folder("mlflow"))
+def _registry(night: "Night") -> Registry:
+    return open_registry(night.storage, night.settings.tracking, make=True)
 
 
 def _first_night(night: "Night") -> datetime.date:

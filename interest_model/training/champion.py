@@ -10,7 +10,7 @@ from interest_model.encoding.model_files import encoder_version
 from interest_model.errors import DataError
 from interest_model.interest.item_tower import ItemFeatures
 from interest_model.interest.model import InterestModel
-from interest_model.models import decisions
+from interest_model.models import decisions, open_registry
 from interest_model.recommend.consumption import Catalogue, catalogue, end_of_day, item_vectors
 from interest_model.training.packaged import Packaged
 from interest_model.training.promotion import champion_as_of
@@ -31,11 +31,6 @@ class Champion(NamedTuple):
     def model_version(self) -> str:
         """As it stands on the rows of a night."""
         return f"{self.name}/{self.version}"
-
-    @property
-    def trained_until(self) -> float:
-        """Days since 1970-01-01 UTC: it has seen nothing from then on."""
-        return float(self.packaged.facts["trained_until"])
 
     def over(self, items: Catalogue, vectors: np.ndarray, encoder: "Encoder") -> InterestModel:
         """The model over another catalogue; vectors (n, w): text vectors of its items by this encoder."""
@@ -68,10 +63,10 @@ def _loaded(night: "Night") -> Champion | None:
     version = champion_as_of(decisions(night.storage), name, night.run_date)
     if version is None:
         return None
-    # MLflow takes seconds to import: only nights that have a model pay for it
-    from interest_model.training.registry import Registry, remedy
+    registry = open_registry(night.storage, night.settings.tracking)
+    if registry is None:
+        from interest_model.training.registry import remedy
 
-    settings, folder = night.settings.tracking, night.storage.local_folder("mlflow")
-    if not settings.uri and not folder.is_dir():
+        folder = night.storage.local_folder("mlflow")
         raise DataError(f"model {name} version {version}: there is no model registry at {folder}", remedy(name))
-    return Champion(name, version, Registry(settings, folder).load(name, version))
+    return Champion(name, version, registry.load(name, version))

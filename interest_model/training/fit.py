@@ -179,23 +179,6 @@ def _adversarial(model: InterestModel, settings: FitSettings, backward: Callable
             table.copy_(kept)
 
 
-@torch.no_grad()
-def hit_rate(model: InterestModel, batches: Iterable[Batch], cutoff: int) -> float:
-    """Share of target weight among the `cutoff` highest scores of the catalogue, mean over positions; ties go to the
-    smaller catalogue position. A validation score; zero where there is no position."""
-    hits, positions = 0.0, 0
-    for one in batches:
-        batch = one.to(model.tower.unknown.device)
-        query, targets = batch.query_days.flatten()[batch.positions], batch.targets
-        scores = model.score(model(batch), None, query)[targets.rows]
-        own = scores.gather(1, targets.items[:, None])
-        smaller = torch.arange(scores.shape[1], device=scores.device) < targets.items[:, None]
-        ahead = ((scores > own) | ((scores == own) & smaller)).sum(dim=1)
-        hits += float((targets.weights * (ahead < cutoff)).sum())
-        positions += len(batch.positions)
-    return hits / max(positions, 1)
-
-
 def _optimizer(model: InterestModel, settings: FitSettings) -> torch.optim.Optimizer:
     """AdamW; with weight_decay 0 it is Adam. Biases, norms and single vectors are not decayed."""
     parameters = list(model.parameters())

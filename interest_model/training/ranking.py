@@ -14,7 +14,6 @@ from interest_model.training.batches import Sequences, scoring_batches
 
 CUTOFF = 10  # validation and promotion judge the first ten
 _USERS_AT_ONCE = 256  # x items scores in memory
-_UNKNOWN_ITEMS = 2**20  # room for items that the catalogue does not know
 
 
 class Cases(NamedTuple):
@@ -114,7 +113,7 @@ def best_of(scores: Tensor, length: int) -> tuple[Tensor, Tensor]:
 
 def ndcg(lists: np.ndarray, cases: Cases, n_items: int) -> tuple[np.ndarray, np.ndarray]:
     """NDCG (j,) at the lists' length, and positions (j,) of the users that have something to find."""
-    histories, width, k = cases.sequences.histories, n_items + _UNKNOWN_ITEMS, lists.shape[1]
+    histories, width, k = cases.sequences.histories, n_items + metrics.UNKNOWN_ITEMS, lists.shape[1]
     wanted = np.unique(cases.truth_rows * width + cases.truth_items)
     if not cases.repeats:
         wanted = np.setdiff1d(wanted, histories.rows * width + histories.items)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from interest_model.interest.heads import HEADS, AttentionHead, DotHead, MlpHead, RatingHead
-from interest_model.interest.item_tower import ItemFeatures, ItemTower, age_bucket, log_bucket, standardised
+from interest_model.interest.item_tower import ItemFeatures, ItemTower, age_bucket, log_bucket
 from tests.interest.parts import model_settings
 
 SMALL = model_settings(embedding=4, hidden=6, heads=2, temperature=0.5, dropout=0.0)
@@ -73,11 +73,6 @@ def test_buckets_are_half_octaves():
 
 def test_an_item_of_tomorrow_has_an_age_of_its_own():
     assert age_bucket(torch.tensor([10.0, 10.0, 9.0]), torch.tensor([10.0, 9.0, 10.0])).tolist() == [0, 20, 48]
-
-
-def test_standardised_numbers_flag_what_is_missing():
-    numbers = np.array([[1.0, 5.0], [3.0, 5.0], [np.nan, 5.0]])
-    assert standardised(numbers).tolist() == [[-1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]]
 
 
 def tower(id_dropout: float = 0.0) -> ItemTower:

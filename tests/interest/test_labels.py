@@ -3,7 +3,7 @@ import pytest
 from scipy import sparse
 
 from interest_model.errors import ConfigError
-from interest_model.interest.labels import class_tf_idf, count_words, keywords, label_tree, languages
+from interest_model.interest.labels import count_words, keywords, label_tree, languages, rarity
 from interest_model.interest.topic_tree import from_categories, memberships
 
 PATHS = [["x", "a"], ["x", "b"], ["y", "c"], ["y", "c"]]
@@ -17,11 +17,10 @@ def tree_of(paths):
     return tree._replace(topic_ids=ids, labels=np.full(len(ids), "", dtype=object)), memberships(tree, paths)
 
 
-def test_class_tf_idf_by_hand():
+def test_rarity_by_hand():
     counts = sparse.csr_matrix([[3.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
     # words in all: 6, classes: 2, so A = 3; f = 3, 2, 1
-    expected = [[3 * np.log(2), np.log(2.5), 0], [0, np.log(2.5), np.log(4)]]
-    np.testing.assert_allclose(class_tf_idf(counts).toarray(), expected)
+    np.testing.assert_allclose(rarity(counts), np.log([2, 2.5, 4]))
 
 
 def test_words_are_counted_by_stem_and_shown_as_met_most_often():

@@ -34,25 +34,6 @@ def walks(days: int, topics: int, rng: np.random.Generator) -> np.ndarray:
     return level + moved
 
 
-def test_daily_shares_by_hand():
-    weights = np.array([[2.0, 0.0], [0.0, 0.0], [0.0, 2.0]])
-    found = population.daily_shares(weights, flat(2), PopulationSettings(window_days=2, prior_events=1.0))
-    # so far (2.5, 0.5) / 3 on days 1 and 2, (2.5, 2.5) / 5 on day 3; windows (2, 0), (2, 0), (0, 2)
-    first = [(2 + 2.5 / 3) / 3, (0.5 / 3) / 3]
-    assert found[0] == pytest.approx(np.array([first, first, [0.5 / 3, 2.5 / 3]]))
-
-
-def test_a_weekday_habit_and_quiet_days_move_no_share():
-    week = np.array([[9.0, 1.0]] * 5 + [[1.0, 9.0]] * 2)
-    weights = np.tile(week, (8, 1))
-    weights[40:47] = 0.0
-    shares = population.daily_shares(weights, flat(2), SETTINGS)[0]
-    steady = shares[7:40, 0]
-    assert np.ptp(steady) < 0.01
-    # the long-term share holds half a week more of the five-day habit
-    assert shares[46] == pytest.approx(shares[39], abs=0.03)
-
-
 def test_change_by_hand_and_unknown_for_a_topic_without_a_past():
     weights = np.array([[3.0, 1.0, 0.0]] * 28 + [[2.0, 1.0, 1.0]] * 28)
     found = population.moves(weights, SETTINGS)
@@ -117,10 +98,9 @@ def test_shares_sum_to_one_and_children_to_parents(seed, days, horizon):
     rng = np.random.default_rng(seed)
     weights = rng.poisson(rng.gamma(0.5, 3.0, 3), (days, 3)) * (rng.random((days, 1)) < 0.8)
     found = population.forecast(weights, PARENTS, horizon)
-    for wide, narrow in (found.expected, population.daily_shares(weights, PARENTS, SETTINGS)):
-        assert narrow.sum(axis=-1) == pytest.approx(1.0)
-        assert wide[..., 0] == pytest.approx(narrow[..., 0] + narrow[..., 1])
-        assert wide[..., 1] == pytest.approx(narrow[..., 2])
+    wide, narrow = found.expected
+    assert narrow.sum() == pytest.approx(1.0)
+    assert wide == pytest.approx(np.array([narrow[0] + narrow[1], narrow[2]]))
     for low, expected, high in zip(found.low, found.expected, found.high, strict=True):
         assert (np.isnan(low) | ((low >= 0) & (low <= expected) & (expected <= high) & (high <= 1))).all()
 
@@ -158,8 +138,6 @@ def test_what_happens_after_the_cut_changes_nothing():
         a = population.forecast(weights[:150], PARENTS, 7, model)
         b = population.forecast(other[:150], PARENTS, 7, model)
         assert all(np.array_equal(x, y) for one, two in zip(a, b, strict=True) for x, y in zip(one, two, strict=True))
-    shares = [population.daily_shares(one, PARENTS, SETTINGS)[1][:150] for one in (weights, other)]
-    assert np.array_equal(*shares)
 
 
 def test_arima_follows_a_drift_and_keeps_rare_topics_at_the_pool():
@@ -209,7 +187,6 @@ def test_without_events_shares_are_equal_and_errors_unknown(days, model):
     found = population.forecast(weights, PARENTS, 7, model)
     assert found.expected[1] == pytest.approx(1 / 3)
     assert np.isnan(found.low[1]).all() and np.isnan(found.high[0]).all()
-    assert population.daily_shares(weights, PARENTS, SETTINGS)[0] == pytest.approx(np.tile([2 / 3, 1 / 3], (days, 1)))
     still = population.moves(weights, SETTINGS)
     assert (still.move == 1).all() and np.isnan(still.share).all() and (still.trend_per_day == 0).all()
 

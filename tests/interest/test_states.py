@@ -1,5 +1,6 @@
 """Interest states over Spark say what the numerical core says, whatever the partitions."""
 
+import dataclasses
 from datetime import date, datetime
 
 import numpy as np
@@ -13,6 +14,7 @@ from interest_model.recommend.popularity import ItemCounts
 
 pytestmark = pytest.mark.spark
 AT_DAY = 20_454.0
+OFF = load_settings().nearness
 
 
 @pytest.fixture
@@ -43,7 +45,9 @@ def test_spark_gives_what_numpy_gives(spark, tiers):
 
     settings = state_settings(load_settings().interest)
     frame = spark.createDataFrame(random_users(30), SCHEMA).repartition(3)
-    rows = {(row["user_id"], row["topic_id"]): row for row in user_states(frame, tiers, AT_DAY, settings).collect()}
+    rows = {
+        (row["user_id"], row["topic_id"]): row for row in user_states(frame, tiers, AT_DAY, settings, OFF).collect()
+    }
     histories = from_arrow(spark.createDataFrame(random_users(30), SCHEMA).toArrow())
     count = 0
     for number, tier in enumerate(tiers, start=1):
@@ -61,7 +65,7 @@ def test_a_parents_evidence_is_the_sum_of_its_childrens(spark, tiers):
     from interest_model.interest.states import state_settings, user_states
 
     settings = state_settings(load_settings().interest)
-    rows = user_states(spark.createDataFrame(random_users(10), SCHEMA), tiers, AT_DAY, settings).collect()
+    rows = user_states(spark.createDataFrame(random_users(10), SCHEMA), tiers, AT_DAY, settings, OFF).collect()
     evidence = {(row["user_id"], row["topic_id"]): row["evidence"] for row in rows}
     for user in {row["user_id"] for row in rows}:
         children = evidence.get((user, "a1"), 0.0) + evidence.get((user, "a2"), 0.0)
@@ -72,8 +76,30 @@ def test_the_last_time_comes_out_as_utc(spark, tiers):
     from interest_model.interest.states import state_settings, user_states
 
     one = [("u", [2], [AT_DAY - 0.5], [1.0])]
-    rows = user_states(spark.createDataFrame(one, SCHEMA), tiers, AT_DAY, state_settings(load_settings().interest))
+    rows = user_states(spark.createDataFrame(one, SCHEMA), tiers, AT_DAY, state_settings(load_settings().interest), OFF)
     assert {row["last_ts"] for row in rows.collect()} == {datetime(2025, 12, 31, 12)}
+
+
+def test_what_was_far_away_or_at_another_hour_counts_less_where_asked(spark, tiers):
+    """Two old events in town, one of each kind, at noon and at midnight; the latest, without a topic's say, in town."""
+    from interest_model.interest.states import state_settings, user_states
+
+    days = [AT_DAY - 2.5, AT_DAY - 2.0, AT_DAY - 1.5]  # noon, midnight, noon UTC
+    one = [("u", [0, 1, 2], days, [1.0] * 3, [33.4, 51.0, 33.4], [-112.0, -114.0, -112.0], [0, 0, None])]
+    frame = spark.createDataFrame(
+        one, SCHEMA + ", latitude array<double>, longitude array<double>, utc_offset_minutes array<int>"
+    )
+    settings = state_settings(load_settings().interest)
+
+    def evidence(**changes):
+        rows = user_states(frame, tiers, AT_DAY, settings, dataclasses.replace(OFF, **changes)).collect()
+        return {row["topic_id"]: row["evidence"] for row in rows}
+
+    plain, place, hour = evidence(), evidence(half_km=10.0), evidence(hour=12.0, half_hours=4.0)
+    assert place["a1"] == pytest.approx(plain["a1"]) and place["a2"] == pytest.approx(0.3 * plain["a2"], rel=1e-3)
+    kernel = np.exp(-2 * np.log(2) / (1 - np.cos(2 * np.pi * 4 / 24)))  # twelve hours away
+    assert hour["a1"] == pytest.approx(plain["a1"]) and hour["b1"] == pytest.approx(plain["b1"])
+    assert hour["a2"] == pytest.approx((0.3 + 0.7 * kernel) * plain["a2"])
 
 
 def test_population_shares_decay_and_are_equal_without_events():

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interest_model.interest import strength
-from interest_model.interest.states_of_users import StateSettings, forecast, states
+from interest_model.interest.states_of_users import StateSettings, states
 from interest_model.interest.status import STATUSES
 from interest_model.recommend.histories import Histories
 from tests.interest.planted import AT_DAY, TOPICS, world
@@ -60,7 +60,6 @@ def test_events_at_or_after_the_night_do_not_count():
 def test_without_events_that_count_there_are_no_rows(users):
     found = states(histories(users), two_topics(), HALVES, AT_DAY, SETTINGS)
     assert [len(column) for column in found] == [0] * len(found)
-    assert len(forecast(found, HALVES, 7.0, 2.0)) == 0
 
 
 def test_one_event():
@@ -115,15 +114,6 @@ def test_forecast_by_hand():
     assert strength.forecast_shares(v, r, 3) == pytest.approx([0.9537, 0.0175, 0.0288], abs=5e-5)
     orders = [np.argsort(-(v + r * day), kind="stable").tolist() for day in (0, 1, 3)]
     assert orders == [[0, 1, 2], [0, 1, 2], [0, 2, 1]]
-
-
-def test_the_sparse_forecast_is_the_softmax_over_the_whole_tier():
-    prior = np.array([0.5, 0.3, 0.2])  # nobody touched topic 2
-    membership = sp.csr_matrix(np.eye(3, dtype=np.float32))
-    now = states(histories([[(0, 20.0, 3.0), (1, 3.0, 1.0), (1, 1.0, 1.0)]]), membership, prior, AT_DAY, SETTINGS)
-    whole = strength.forecast_shares(np.append(now.strength, np.log(2.0 * 0.2)), np.append(now.trend_per_day, 0.0), 5.0)
-    assert forecast(now, prior, 5.0, 2.0) == pytest.approx(whole[:2])
-    assert forecast(now, prior, 0.0, 2.0) == pytest.approx(now.share)
 
 
 def test_trend_by_hand():
@@ -210,8 +200,10 @@ def test_forecast_order_is_right_for_planted_users():
     """A week ahead the planted topic is above (below) every topic whose true share is smaller (larger) by 0.3."""
     planted = world(100, seed=21)
     now = states(planted.histories, planted.membership, planted.prior, AT_DAY, SETTINGS)
-    ahead = np.zeros((len(planted.moves), TOPICS))
-    ahead[now.users, now.topics] = forecast(now, planted.prior, 7.0, SETTINGS.prior_events)
+    untouched = np.zeros((len(planted.moves), TOPICS))
+    levels, trends = strength.strengths(untouched, planted.prior, SETTINGS.prior_events), untouched.copy()
+    levels[now.users, now.topics], trends[now.users, now.topics] = now.strength, now.trend_per_day
+    ahead = strength.forecast_shares(levels, trends, 7.0)
     rows = np.arange(len(planted.moves))
     true_gap = planted.shares_at_end - planted.shares_at_end[rows, planted.planted][:, None]
     gap = ahead - ahead[rows, planted.planted][:, None]

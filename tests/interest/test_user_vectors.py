@@ -87,7 +87,7 @@ def test_every_active_user_has_the_vectors_that_the_model_gives_without_spark(sp
     night = run_job(spark, sample_log, warehouse, ISSUED)
     rows = rows_of(night)
     champion, known = load_champion(night), night.known_events()
-    assert champion is load_champion(night) and champion.trained_until == 20_460.0
+    assert champion is load_champion(night) and champion.packaged.facts["trained_until"] == 20_460.0
     items, model = tonight(night, champion, consumed(known))
     assert len(items.item_ids) > len(champion.packaged.item_ids)  # items that it was not trained with are read too
     active = {row["user_id"] for row in active_users(known, ISSUED, 90).collect()}
