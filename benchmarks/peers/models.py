@@ -4,7 +4,7 @@
 
 FOLDER is what `jobs/backtest.py --peers` wrote (see interest_model/evaluation/peers.py). The inner slice holds the last
 tenth of the known events by time; a setting is chosen by NDCG@10 there, on at most 2,000 users, and the model refitted
-on all that is known.
+on all that is known. RecTools' SASRec and Spark's ALS have files of their own: sasrec.py and spark_als.py.
 """
 
 import argparse
@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import blend  # the file beside this one
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -91,6 +90,21 @@ def ndcg(lists: np.ndarray, truth: sp.csr_matrix) -> float:
     counts = np.minimum(np.diff(truth.indptr), 10)
     judged = counts > 0
     return float((hits[judged] @ gains / np.cumsum(gains)[counts[judged] - 1]).mean()) if judged.any() else 0.0
+
+
+def to_find(log: Log, truth: sp.csr_matrix, users: np.ndarray, variant: str) -> sp.csr_matrix:
+    """(u, n_items) rows of truth (n_users, n_items): what the users' lists should hold; novel: nothing of the log."""
+    found = truth[users] if variant == "repeat" else truth[users] - truth[users].multiply(log.matrix()[users])
+    found = found.tocsr()
+    found.eliminate_zeros()
+    return found
+
+
+def write_lists(file: Path, user_ids: np.ndarray, lists: np.ndarray) -> None:
+    """The file of lists (u, length), -1 for none, that interest_model/evaluation/peers.py judges."""
+    listed = pa.array([row[row >= 0].tolist() for row in lists], pa.list_(pa.int32()))
+    file.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table({"user_id": pa.array(user_ids.tolist(), pa.string()), "listed": listed}), file)
 
 
 def in_chunks(score, log: Log, users: np.ndarray, variant: str, length: int) -> np.ndarray:
@@ -185,35 +199,6 @@ def implicit_als(log: Log, setting: tuple[int, float, float]):
     return lambda users: made.user_factors[users] @ made.item_factors.T
 
 
-def sasrec(log: Log, setting: tuple[int, float]):
-    from pytorch_lightning import seed_everything
-    from rectools import Columns
-    from rectools.dataset import Dataset
-    from rectools.models import SASRecModel
-
-    dimensions, dropout = setting
-    frame = pd.DataFrame({
-        Columns.User: log.users, Columns.Item: log.items, Columns.Weight: 1.0,
-        Columns.Datetime: pd.to_datetime(log.days, unit="D"),
-    })  # fmt: skip
-    dataset = Dataset.construct(frame)
-    made = SASRecModel(
-        n_factors=dimensions, n_blocks=2, n_heads=2, dropout_rate=dropout, session_max_len=50, loss="softmax",
-        lr=1e-3, batch_size=128, epochs=10, deterministic=True, dataloader_num_workers=0,
-    )  # fmt: skip
-    seed_everything(SEED)
-    made.fit(dataset)
-
-    def score(users):
-        found = np.full((len(users), log.n_items), -np.inf)
-        rows = made.recommend(users, dataset, k=1_000, filter_viewed=False)
-        place = {user: row for row, user in enumerate(users)}
-        found[rows[Columns.User].map(place), rows[Columns.Item]] = rows[Columns.Score]
-        return found
-
-    return score
-
-
 PEERS = {
     "popular": (popular, [None]),
     "popular_7_days_peer": (popular_7_days, [None]),
@@ -223,7 +208,6 @@ PEERS = {
     "item_knn": (item_knn, [(kind, k) for kind in ("cosine", "tfidf", "bm25") for k in (50, 200)]),
     "ease_peer": (ease, [50.0, 200.0, 800.0]),
     "implicit_als": (implicit_als, [(f, r, a) for f in (32, 64, 128) for r in (0.01, 0.1) for a in (1.0, 10.0)]),
-    "sasrec": (sasrec, [(64, 0.2), (128, 0.2)]),
 }
 BLENDED = {name: PEERS[name] for name in ("popularity_decay", "ease_peer")} | {
     "transitions": (blend.transitions, [(whole, own) for whole in (7.0, 56.0) for own in (0.1, 1.0, 7.0, 28.0)])
@@ -251,9 +235,7 @@ def run_peer(name: str, log: Log, queried: np.ndarray, facts: dict):
     for variant in facts["variants"]:
         if name.startswith("own") and variant == "novel":
             continue  # seen items are left out there: nothing of one's own is left
-        wanted = truth[users] if variant == "repeat" else (truth[users] - truth[users].multiply(inner.matrix()[users]))
-        wanted = wanted.tocsr()
-        wanted.eliminate_zeros()
+        wanted = to_find(inner, truth, users, variant)
         fit, best, figure = choose(name, inner, users, variant, wanted)
         yield variant, best, figure, in_chunks(fit(log, best), log, queried, variant, facts["length"])
 
@@ -264,14 +246,10 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=[*PEERS, BLEND])
     options = parser.parse_args()
     log, names, queried, facts = read_log(options.folder)
-    (options.folder / "lists").mkdir(exist_ok=True)
     for name in options.names:
         start = time.monotonic()
         for variant, best, figure, lists in run_peer(name, log, queried, facts):
-            listed = [row[row >= 0].tolist() for row in lists]
-            users = pa.array(names[queried].tolist(), pa.string())
-            table = pa.table({"user_id": users, "listed": pa.array(listed, pa.list_(pa.int32()))})
-            pq.write_table(table, options.folder / "lists" / f"{name}-{variant}.parquet")
+            write_lists(options.folder / "lists" / f"{name}-{variant}.parquet", names[queried], lists)
             seconds = time.monotonic() - start
             print(f"{name} {variant}: setting {best}, inner NDCG@10 {figure:.4f}, {seconds:.0f} s", flush=True)
 

@@ -25,8 +25,9 @@ def log():
     return models.Log(users, items, np.arange(len(users), dtype=float), N_USERS, N_ITEMS, float(len(users)))
 
 
-def test_people_are_listed_what_their_group_takes(spark, log):
-    lists = spark_als.fit(spark, log, (8, 0.01, 10.0))
+def test_people_are_listed_what_their_group_takes(spark, log, tmp_path):
+    spark.sparkContext.setCheckpointDir(str(tmp_path))
+    lists = spark_als.fit(spark, log, (2, 0.1, 10.0))
     some = np.array([4, 5, 29])
     assert np.array_equal(lists(some, "repeat", 10) // 10, np.repeat(some[:, None] % 2, 10, axis=1))
     novel, seen = lists(some, "novel", 20), log.matrix()[some].toarray() > 0
@@ -44,6 +45,8 @@ def test_ratings_count_how_often(spark, log):
 
 
 def test_what_the_model_does_not_know_has_no_vector(spark):
-    table = pa.table({"id": pa.array([2, 0], pa.int32()), "features": pa.array([[1, 2], [3, 4]], pa.list_(pa.float32()))})
+    table = pa.table(
+        {"id": pa.array([2, 0], pa.int32()), "features": pa.array([[1, 2], [3, 4]], pa.list_(pa.float32()))}
+    )
     found = spark_als.vectors(spark.createDataFrame(table), 3)
     assert found[[0, 2]].tolist() == [[3, 4], [1, 2]] and np.isnan(found[1]).all()

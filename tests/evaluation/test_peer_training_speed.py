@@ -88,7 +88,9 @@ def test_the_other_process_gets_the_sequences_and_answers_each_epoch(folder, tmp
 
 def test_another_process_that_ends_is_said(folder, tmp_path):
     (tmp_path / "ends.py").write_text("import sys; sys.stdin.readline()")
-    theirs = speed.Theirs([sys.executable, str(tmp_path / "ends.py")], SHAPE, speed.read_sequences(folder, 9, 4), tmp_path)
+    theirs = speed.Theirs(
+        [sys.executable, str(tmp_path / "ends.py")], SHAPE, speed.read_sequences(folder, 9, 4), tmp_path
+    )
     with pytest.raises(SystemExit, match="ended"):
         theirs()
 
