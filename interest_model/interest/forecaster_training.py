@@ -1,5 +1,7 @@
 """Training of the share forecaster on windows after past cuts. torch on the CPU, no Spark."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -53,10 +55,22 @@ def train(windows: Windows, settings: TrainingSettings) -> Forecaster:
         raise ValueError(f"train: no window of {len(windows.events)} has {settings.min_events} events or more")
     scale = scale_of(windows)
     generator = torch.Generator().manual_seed(settings.seed)
-    mix, tilt = train_shares(windows, scale, generator, settings)
-    expected = _expected(mix, tilt, scale, windows)
-    spread = train_spread(windows, scale, expected, generator, settings)
+    with _one_thread():
+        mix, tilt = train_shares(windows, scale, generator, settings)
+        expected = _expected(mix, tilt, scale, windows)
+        spread = train_spread(windows, scale, expected, generator, settings)
     return Forecaster(scale, *(Net(*(one.numpy() for one in net)) for net in (mix, tilt, spread)))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """With several threads the last bits of sums, and so the model's version, change from run to run."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def scale_of(windows: Windows) -> Scale:

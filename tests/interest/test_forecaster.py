@@ -249,6 +249,17 @@ def test_nothing_to_train_on_is_refused():
         ff.merge([])
 
 
+def test_the_model_does_not_depend_on_how_many_threads_there_are():
+    windows, threads = windows_of(planted(600, 1)[0]), torch.get_num_threads()
+    found = []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        found.append(fc.to_arrays(train(windows, TrainingSettings(steps=20))))
+        assert torch.get_num_threads() == count
+    torch.set_num_threads(threads)
+    assert all(np.array_equal(array, found[1][name]) for name, array in found[0].items())
+
+
 def test_a_sample_of_windows_is_enough_to_train():
     windows = windows_of(planted(100, 8)[0])
     few = train(windows, TrainingSettings(steps=5, most_rows=200))
