@@ -21,8 +21,8 @@ _TOPICS = ("topics", "item_topics", "items", "item_embeddings")
 STEPS = (
     Step("events", ("raw", "events", "events_rejected"), ("events", "events_rejected")),
     Step("items", ("raw", "items", "events_rejected"), ("items", "events_rejected")),
-    Step("sessions", ("events",), ("sessions",)),
-    Step("windows", ("events",), ("windows",)),
+    Step("sessions", ("events", "sessions"), ("sessions",)),
+    Step("windows", ("events", "windows"), ("windows",)),
     Step("item_embeddings", ("items", "text_embeddings"), ("text_embeddings", "item_embeddings")),
     Step(
         "behaviour_embeddings",
@@ -31,7 +31,7 @@ STEPS = (
     ),
     Step("topics", ("items", "item_embeddings", "topics", "item_topics"), ("topics", "item_topics")),
     Step("interest_states", ("events", *_TOPICS), ("interest_states",)),
-    Step("forecast_models", ("events", *_TOPICS), ("forecast_models",)),
+    Step("forecast_models", ("events", *_TOPICS, "forecast_models"), ("forecast_models",)),
     Step(
         "interest_forecasts",
         ("events", *_TOPICS, "forecast_models"),
