@@ -11,7 +11,8 @@ beside that: attention that knows the time, id dropout, cosines.
 A sample is a position that is no padding and has a next item; both have the same number of them. Theirs pads every
 session to its full length and scores the padding too; ours sorts sequences by length and scores samples only; "not
 sorted" is ours without the sorting. A round is one epoch of each in turn; the first is not counted. Prints medians of
-samples per second and ratios.
+samples per second and ratios, by the clock and by the CPU seconds of the process: on a machine that others use too the
+clock says little, and with --threads 1 the CPU time still compares (threads that wait for each other use it up).
 """
 
 import argparse
@@ -21,6 +22,7 @@ import os
 import statistics
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -35,7 +37,7 @@ from interest_model.interest.model import build
 from interest_model.model_settings import FitSettings, ModelSettings
 from interest_model.recommend.histories import Histories, from_arrow, keep, take
 from interest_model.training.batches import Sequences, TrainingBatches
-from interest_model.training.fit import Progress, TrainingData, fit
+from interest_model.training.fit import TrainingData, fit
 
 HERE = Path(__file__).resolve().parent
 CLOCK = HERE / "peers" / "sasrec_clock.py"
@@ -45,8 +47,14 @@ SEED = 7
 
 class Epoch(NamedTuple):
     seconds: float
+    cpu_seconds: float
     samples: int
     items: int
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Samples per second by the clock, and per CPU second."""
+        return self.samples / self.seconds, self.samples / self.cpu_seconds
 
 
 def read_sequences(folder: Path, n_users: int, session: int) -> Histories:
@@ -85,9 +93,9 @@ def our_epochs(histories: Histories, kind: ModelSettings, settings: FitSettings)
     samples = int(np.maximum(histories.lengths - 1, 0).sum())
 
     def epoch() -> Epoch:
-        told: list[Progress] = []
-        fit(model, settings, data, report=told.append)
-        return Epoch(samples / told[-1].samples_per_second, samples, n_items)
+        begun, begun_cpu = time.perf_counter(), time.process_time()
+        fit(model, settings, data)
+        return Epoch(time.perf_counter() - begun, time.process_time() - begun_cpu, samples, n_items)
 
     return epoch
 
@@ -117,17 +125,17 @@ class Theirs:
         self.process.wait()
 
 
-def measure(contenders: dict[str, Callable[[], Epoch]], rounds: int) -> dict[str, list[float]]:
-    """Samples per second by round, in turn; one round before is not counted. ValueError: not all train on the same."""
-    rates: dict[str, list[float]] = {name: [] for name in contenders}
+def measure(contenders: dict[str, Callable[[], Epoch]], rounds: int) -> dict[str, list[Epoch]]:
+    """Epochs by round, in turn; one round before is not counted. ValueError: not all train on the same."""
+    epochs: dict[str, list[Epoch]] = {name: [] for name in contenders}
     for number in range(rounds + 1):
-        epochs = {name: train() for name, train in contenders.items()}
-        if len({(one.samples, one.items) for one in epochs.values()}) > 1:
-            raise ValueError(f"not the same samples and items: {epochs}")
+        latest = {name: train() for name, train in contenders.items()}
+        if len({(one.samples, one.items) for one in latest.values()}) > 1:
+            raise ValueError(f"not the same samples and items: {latest}")
         if number:
-            for name, one in epochs.items():
-                rates[name].append(one.samples / one.seconds)
-    return rates
+            for name, one in latest.items():
+                epochs[name].append(one)
+    return epochs
 
 
 def shared_shape(model: ModelSettings, training: FitSettings, threads: int) -> dict:
@@ -139,12 +147,13 @@ def shared_shape(model: ModelSettings, training: FitSettings, threads: int) -> d
     }  # fmt: skip
 
 
-def print_rates(rates: dict[str, list[float]], theirs: str) -> None:
-    medians = {name: statistics.median(each) for name, each in rates.items()}
-    for name, each in rates.items():
-        rounds = ", ".join(f"{rate:,.0f}" for rate in each)
-        ratio = medians[name] / medians[theirs]
-        print(f"{name:18s} {medians[name]:9,.0f} samples/s, {ratio:.2f} times {theirs}'s (rounds {rounds})")
+def print_rates(epochs: dict[str, list[Epoch]], theirs: str) -> None:
+    for place, unit in enumerate(("second", "CPU second")):
+        rates = {name: [one.rates[place] for one in each] for name, each in epochs.items()}
+        for name, each in rates.items():
+            median, rounds = statistics.median(each), ", ".join(f"{rate:,.0f}" for rate in each)
+            ratio = median / statistics.median(rates[theirs])
+            print(f"{name}: {median:,.0f} samples per {unit}, {ratio:.2f} times {theirs}'s (rounds {rounds})")
 
 
 def main() -> None:

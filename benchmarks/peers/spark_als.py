@@ -20,7 +20,7 @@ from models import SEED, Log, in_chunks
 from pyspark.ml.recommendation import ALS
 from pyspark.sql import DataFrame, SparkSession
 
-RANKS, PENALTIES, ALPHAS = (32, 64, 128), (0.1, 1.0), (0.3, 1.0, 10.0)
+RANKS, PENALTIES, ALPHAS = (32, 64, 128), (0.01, 0.1), (1.0, 10.0)  # as of implicit_als in models.py
 ITERATIONS = 15
 CHECKPOINTED = 3  # iterations from one checkpoint to the next: the plan of all 15 overflows the JVM's stack
 CORES = 2

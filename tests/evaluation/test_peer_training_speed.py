@@ -22,7 +22,8 @@ import numpy as np
 events = len(np.load(sys.argv[1])["users"])
 for _ in sys.stdin:
     print("a message of a library")
-    print(json.dumps({"seconds": 2.0, "samples": events, "items": json.loads(sys.argv[2])["threads"]}), flush=True)
+    answer = {"seconds": 2.0, "cpu_seconds": 3.0, "samples": events, "items": json.loads(sys.argv[2])["threads"]}
+    print(json.dumps(answer), flush=True)
 """
 
 
@@ -66,22 +67,23 @@ def test_a_sequence_of_full_length_has_as_many_samples_as_a_session(tmp_path, fo
     assert positions == [session] and sequences.lengths.tolist() == [session + 1]
 
 
-def test_rates_by_round_without_the_first():
+def test_epochs_by_round_without_the_first():
     seconds = iter([100.0, 2.0, 4.0])
-    rates = speed.measure({"one": lambda: speed.Epoch(next(seconds), 20, 3), "two": lambda: speed.Epoch(1.0, 20, 3)}, 2)
-    assert rates == {"one": [10.0, 5.0], "two": [20.0, 20.0]}
+    contenders = {"one": lambda: speed.Epoch(next(seconds), 1.0, 20, 3)}
+    assert speed.measure(contenders, 2) == {"one": [speed.Epoch(2.0, 1.0, 20, 3), speed.Epoch(4.0, 1.0, 20, 3)]}
 
 
 def test_contenders_must_train_on_the_same():
+    one, two = speed.Epoch(1.0, 1.0, 20, 3), speed.Epoch(1.0, 1.0, 21, 3)
     with pytest.raises(ValueError, match="not the same"):
-        speed.measure({"one": lambda: speed.Epoch(1.0, 20, 3), "two": lambda: speed.Epoch(1.0, 21, 3)}, 1)
+        speed.measure({"one": lambda: one, "two": lambda: two}, 1)
 
 
 def test_the_other_process_gets_the_sequences_and_answers_each_epoch(folder, tmp_path):
     (tmp_path / "answers.py").write_text(ANSWERS)
     sequences = speed.read_sequences(folder, 10, 4)
     theirs = speed.Theirs([sys.executable, str(tmp_path / "answers.py")], SHAPE, sequences, tmp_path)
-    assert [theirs(), theirs()] == [speed.Epoch(2.0, 12, 1)] * 2
+    assert [theirs(), theirs()] == [speed.Epoch(2.0, 3.0, 12, 1)] * 2
     theirs.close()
     assert theirs.process.returncode == 0
 
@@ -96,5 +98,9 @@ def test_another_process_that_ends_is_said(folder, tmp_path):
 
 
 def test_ratios_are_of_medians(capsys):
-    speed.print_rates({"ours": [10.0, 30.0, 20.0], "theirs": [4.0, 5.0, 100.0]}, "theirs")
-    assert "20 samples/s, 4.00 times" in " ".join(capsys.readouterr().out.split())
+    ours = [speed.Epoch(60 / rate, 60 / 7, 60, 3) for rate in (10, 30, 20)]
+    theirs = [speed.Epoch(60 / rate, 60 / 14, 60, 3) for rate in (4, 5, 100)]
+    speed.print_rates({"ours": ours, "theirs": theirs}, "theirs")
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("ours: 20 samples per second, 4.00 times")
+    assert said[2].startswith("ours: 7 samples per CPU second, 0.50 times")
