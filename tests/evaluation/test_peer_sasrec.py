@@ -4,7 +4,6 @@ RecTools lives in the environment that `make peers` builds; INTEREST_PEERS_PYTHO
 """
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -17,15 +16,6 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / "benchmarks" / "peers"
 N_USERS, N_ITEMS = 80, 30
-
-
-@pytest.fixture(scope="module")
-def python() -> Path:
-    named = os.environ.get("INTEREST_PEERS_PYTHON")
-    python = Path(named) if named else ROOT / ".venv-peers" / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"{python} is not there: run `make peers`, or name a Python with RecTools in INTEREST_PEERS_PYTHON")
-    return python
 
 
 @pytest.fixture(scope="module")

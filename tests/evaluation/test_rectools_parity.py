@@ -22,15 +22,6 @@ EXACT = {"rel": 0, "abs": 1e-9}
 
 
 @pytest.fixture(scope="module")
-def python() -> Path:
-    named = os.environ.get("INTEREST_PEERS_PYTHON")
-    python = Path(named) if named else ROOT / ".venv-peers" / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"{python} is not there: run `make peers`, or name a Python with RecTools in INTEREST_PEERS_PYTHON")
-    return python
-
-
-@pytest.fixture(scope="module")
 def world():
     """Lists of 0 to LENGTH items, 1 to 20 items of truth (some that no list can hold), who saw what before, vectors.
 
