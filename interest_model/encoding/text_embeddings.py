@@ -31,10 +31,11 @@ def encode_frame(texts: DataFrame, settings: Encoder) -> DataFrame:
     """One row of table text_embeddings per row (text_hash, text); embedding is null where error says why.
 
     Rows are spread by hash over as many tasks as the session has shuffle partitions: even work, and few models to load.
-    Raises SetupError where a GPU is asked for and the cluster has none.
+    Sorted in each task, so that the same texts make the same batches and so the same bits, in whatever order a shuffle
+    hands them over. Raises SetupError where a GPU is asked for and the cluster has none.
     """
     partitions = int(texts.sparkSession.conf.get("spark.sql.shuffle.partitions"))
-    spread = texts.select("text_hash", "text").repartition(partitions, "text_hash")
+    spread = texts.select("text_hash", "text").repartition(partitions, "text_hash").sortWithinPartitions("text_hash")
     encode = partial(_encode_batches, settings=settings, version=encoder_version(settings))
     return map_batches(spread, encode, _SCHEMA, settings.gpu_per_task)
 

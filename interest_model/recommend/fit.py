@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
 
 from interest_model.config import Ranker
 from interest_model.errors import ConfigError
@@ -26,6 +27,8 @@ from interest_model.recommend.popularity import ItemCounts, decayed, head_items,
 from interest_model.recommend.weights import TuningSet
 
 _HEAD_HALF_LIFE_DAYS = 60.0
+# LAPACK on another number of threads gives other last bits, and so another version of the same model
+_ON_ONE_THREAD = threadpool_limits.wrap(limits=1)
 
 
 class Known(NamedTuple):
@@ -46,8 +49,12 @@ class Readers(NamedTuple):
     lessons: Callable[[list[Night], int], pa.Table]
 
 
+@_ON_ONE_THREAD
 def night_model(known: Known, read: Readers, at_day: float, settings: Ranker, repeats: bool) -> Model:
-    """The night's model: blend and boosted ranker, learned on what followed past moments, fitted up to at_day."""
+    """The night's model: blend and boosted ranker, learned on what followed past moments, fitted up to at_day.
+
+    The same bits whatever the machine's cores and the order of users in what is read.
+    """
     draft = draft_model(known, read.collaborative(at_day - settings.tuning_days), settings)
     n_half_lives = len(settings.popularity_half_lives_days)
     nights = tuning_nights(draft, known.past, at_day, settings)
@@ -99,6 +106,7 @@ def collaborative(rows: pa.Table, n_items: int, head: np.ndarray, settings: Rank
     )
 
 
+@_ON_ONE_THREAD
 def text_vectors(embeddings: np.ndarray, dimensions: int) -> np.ndarray:
     """(n, dimensions) float32: unit-length item vectors on the leading principal axes; a row of zeros or NaN stays
     zero.

@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from interest_model.errors import ConfigError
 from interest_model.recommend import fit
 from interest_model.recommend.blend import MEMBERS
-from tests.recommend.worlds import ranker_settings
+from interest_model.recommend.histories import take
+from interest_model.recommend.model_rows import version_of
+from tests.recommend.worlds import checkerboard, fitted, ranker_settings
 
 
 def test_text_vectors_keep_angles_where_the_texts_span_few_dimensions():
@@ -32,3 +35,15 @@ def test_prior_weights_sum_to_one_in_member_order():
 def test_a_member_unknown_to_the_blend_is_a_configuration_error():
     with pytest.raises(ConfigError, match="horoscope"):
         fit.prior_weights(ranker_settings(**{"prior_weights.moving_catalogue.horoscope": 1.0}))
+
+
+def test_a_model_has_the_same_version_whatever_the_threads_and_the_order_of_users():
+    known, texts = checkerboard(n_items=400), np.random.default_rng(1).normal(size=(400, 384)).astype(np.float32)
+    shuffled = take(known, np.random.default_rng(2).permutation(known.n_users))
+
+    def version(histories, threads):
+        with threadpool_limits(threads):
+            vectors = fit.text_vectors(texts, 64)
+            return version_of(fitted(histories, 400, 41.0, vectors=vectors).to_arrays(), "blend")
+
+    assert version(known, 1) == version(shuffled, 2)
