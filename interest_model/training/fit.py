@@ -74,9 +74,9 @@ def fit(
     """Train the model in place, on the device it is on; it ends with the best weights by validation score.
 
     folder: a checkpoint is written there after each epoch, and training goes on from the newest one it finds. Raises
-    ValueError where that was made with other settings (`epochs` and `patience` may differ) or by another model. Several
-    processes (see training.processes) fit one model: each hands in its own users' batches, validate agrees on a score,
-    item_counts and mean_value are of all; the first process writes.
+    ValueError where that was made with other settings (`epochs`, `patience` and `ensemble` may differ) or by another
+    model. Several processes (see training.processes) fit one model: each hands in its own users' batches, validate
+    agrees on a score, item_counts and mean_value are of all; the first process writes.
     """
     device = model.tower.unknown.device
     optimizer, course = _optimizer(model, settings), Course()
@@ -197,7 +197,7 @@ def _log_q(model: InterestModel, settings: FitSettings, data: TrainingData) -> T
 def _identity(model: InterestModel, settings: FitSettings) -> dict:
     """What a checkpoint and the training that goes on from it must share."""
     training = dataclasses.asdict(settings)
-    for name in ("epochs", "patience", "report_batches"):
+    for name in ("epochs", "patience", "report_batches", "ensemble"):
         training.pop(name)
     return {"model": dataclasses.asdict(model.settings), "fit": training, "n_items": model.tower.n_items}
 

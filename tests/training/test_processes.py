@@ -1,6 +1,9 @@
 """Two processes on one model: the same weights in both, and those of one process on all users."""
 
 import dataclasses
+import shutil
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,13 +33,25 @@ def in_two(folder, work) -> list:
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
-def trained(rank: int, settings=ONE_BATCH) -> dict:
+def trained(rank: int, settings=ONE_BATCH, folder: Path | None = None) -> dict:
     """Users 0 to 19 for the first process, the other 40 for the second; rank None: all of them."""
     whole = past()
     users = {0: np.arange(20), 1: np.arange(20, 60), None: np.arange(60)}[rank]
     own = Past(Sequences(take(whole.sequences.histories, users)), *whole[1:])
-    found = train(own, KIND, settings)
+    found = train(own, KIND, settings, folder)
     return {"weights": [one.detach() for one in found.model.parameters()], "scores": found.search.scores}
+
+
+def an_ensemble_twice(rank: int, folder: Path) -> dict:
+    """Trained whole, and from what a kill in the last epoch of the second member leaves."""
+    settings, checkpoints = dataclasses.replace(ONE_BATCH, ensemble=2), folder / "final-2"
+    whole = trained(rank, settings, folder)
+    if rank == 0:
+        shutil.rmtree(max(checkpoints.iterdir()))
+    distributed.barrier()
+    left = len(list(checkpoints.iterdir()))
+    distributed.barrier()
+    return {"left": left, "whole": whole["weights"], "again": trained(rank, settings, folder)["weights"]}
 
 
 def trained_in_small_batches(rank: int) -> dict:
@@ -73,6 +88,17 @@ def test_two_processes_fit_what_one_fits_on_all_users(tmp_path):
 def test_processes_with_unequally_many_batches_end_alike(tmp_path):
     first, second = in_two(tmp_path, trained_in_small_batches)
     assert all(torch.equal(a, b) for a, b in zip(first["weights"], second["weights"], strict=True))
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_in_the_second_member_of_an_ensemble(tmp_path):
+    first, second = in_two(tmp_path, partial(an_ensemble_twice, folder=tmp_path / "checkpoints"))
+    assert first["left"] == second["left"] > 0
+    alone = trained(None, dataclasses.replace(ONE_BATCH, ensemble=2))["weights"]
+    for number, whole in enumerate(alone):
+        kept = first["whole"][number]
+        assert all(torch.equal(kept, one[number]) for one in (second["whole"], first["again"], second["again"]))
+        torch.testing.assert_close(kept, whole, rtol=0, atol=1e-3)
 
 
 def test_alone_nothing_is_different():
