@@ -55,6 +55,7 @@ class FitSettings:
     gradient_norm: float
     patience: int
     seed: int
+    ensemble: int
     target: str
     horizon_days: float
     query: str
@@ -78,7 +79,8 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         one_of(self, target=("next", "window"), query=("event", "night"), long_histories=("latest", "segments"))
-        counts = ("epochs", "batch_size", "negatives", "report_batches", "history_length", "rows_per_part", "shards")
+        counts = ("epochs", "batch_size", "ensemble", "negatives", "report_batches", "history_length")
+        counts = (*counts, "rows_per_part", "shards")
         if min(getattr(self, name) for name in counts) < 1:
             raise ValueError(f"{', '.join(counts)} must be at least 1")
         if self.learning_rate <= 0 or self.horizon_days <= 0:

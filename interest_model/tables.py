@@ -413,7 +413,11 @@ USER_VECTORS = Table(
         _RUN_DATE,
         _USER,
         _column("days_ahead", "int", "0: at the end of run_date; else so many days later, with nothing new in between"),
-        _optional("vector", "array<float>", "unit length where the model scores by cosine; null: nothing consumed yet"),
+        _optional(
+            "vector",
+            "array<float>",
+            "unit length where scores are cosines; an ensemble's: its members' side by side; null: nothing consumed",
+        ),
         _column("model_version", "string", "name/version in the model registry: the champion as of run_date"),
     ),
     checks={"not_before_now": "days_ahead >= 0"},

@@ -101,6 +101,11 @@ class ItemTower(nn.Module):
         days = np.zeros(features.n_items) if features.first_days is None else features.first_days
         self._keep("first_days", np.asarray(days, dtype=np.float64))
 
+    def share_catalogue(self, other: "ItemTower") -> None:
+        """Hold the very tensors of another tower's catalogue; both were built from the same features."""
+        for name, values in other.named_buffers(recurse=False):
+            self.register_buffer(name, values)
+
     def _keep(self, name: str, values: np.ndarray) -> None:
         self.register_buffer(name, torch.tensor(values, device=self.unknown.device))
 

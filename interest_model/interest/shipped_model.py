@@ -3,9 +3,9 @@
 import hashlib
 from typing import NamedTuple
 
-from interest_model.interest.model import InterestModel, from_parts, to_parts
+from interest_model.interest.model import SequenceModel, from_parts, to_parts
 
-_LOADED: dict[tuple[str, str], InterestModel] = {}
+_LOADED: dict[tuple[str, str], SequenceModel] = {}
 
 
 class Shipped(NamedTuple):
@@ -16,13 +16,13 @@ class Shipped(NamedTuple):
     digest: str
 
 
-def shipped(model: InterestModel) -> Shipped:
+def shipped(model: SequenceModel) -> Shipped:
     """The model as plain text and bytes: nothing of it is unpickled on the other side."""
     settings, weights = to_parts(model)
     return Shipped(settings, weights, hashlib.sha256(settings.encode() + weights).hexdigest())
 
 
-def model_here(sent: Shipped, device: str = "cpu") -> InterestModel:
+def model_here(sent: Shipped, device: str = "cpu") -> SequenceModel:
     """The model on this process's device, ready to score: loaded by the first call, kept until another one comes."""
     key = sent.digest, device
     if key not in _LOADED:

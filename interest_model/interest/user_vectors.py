@@ -7,7 +7,7 @@ import pyarrow as pa
 import torch
 from pyspark.sql import DataFrame
 
-from interest_model.interest.model import InterestModel
+from interest_model.interest.model import SequenceModel
 from interest_model.interest.shipped_model import model_here, shipped
 from interest_model.interest.vectors_of_users import vectors
 from interest_model.on_executors import Batches, gather_rows, list_column, map_batches, task_cpus, task_device
@@ -18,7 +18,7 @@ _DDL = "user_id string, days_ahead int, vector array<float>"
 
 
 def vector_rows(
-    histories: DataFrame, model: InterestModel, at_day: float, days_ahead: tuple[int, ...], gpu_per_task: float = 0.0
+    histories: DataFrame, model: SequenceModel, at_day: float, days_ahead: tuple[int, ...], gpu_per_task: float = 0.0
 ) -> DataFrame:
     """Rows user_id, days_ahead, vector of every user of `histories`; vector is null for a user without events.
 

@@ -92,7 +92,7 @@ def registered(night: "Night", work: Work, trained: Trained) -> str:
     for section in ("model", "training", "promotion"):
         parameters |= {f"{section}.{key}": value for key, value in asdict(getattr(night.settings, section)).items()}
     tags = {"run_date": str(night.run_date), "source": night.source.name, "code_revision": code_revision()}
-    courses = {"search": trained.search, "final": trained.final}
+    courses = {"search": trained.search} | trained.finals
     training = Training(work.key, parameters, work.tables, courses, tags)
     version = registry.register(name, packaged(night, work, trained), training)
     registry.point(name, CHALLENGER, version)

@@ -9,7 +9,7 @@ from interest_model.encoding.item_embeddings import embeddings_known
 from interest_model.encoding.model_files import encoder_version
 from interest_model.errors import DataError
 from interest_model.interest.item_tower import ItemFeatures
-from interest_model.interest.model import InterestModel
+from interest_model.interest.model import SequenceModel
 from interest_model.models import decisions, open_registry
 from interest_model.recommend.consumption import Catalogue, catalogue, end_of_day, item_vectors
 from interest_model.training.packaged import Packaged
@@ -32,7 +32,7 @@ class Champion(NamedTuple):
         """As it stands on the rows of a night."""
         return f"{self.name}/{self.version}"
 
-    def over(self, items: Catalogue, vectors: np.ndarray, encoder: "Encoder") -> InterestModel:
+    def over(self, items: Catalogue, vectors: np.ndarray, encoder: "Encoder") -> SequenceModel:
         """The model over another catalogue; vectors (n, w): text vectors of its items by this encoder."""
         features = ItemFeatures(len(items.item_ids), {"text": vectors}, first_days=items.first_days)
         return self.packaged.with_catalogue(items.item_ids, features, encoder_version(encoder))
@@ -46,10 +46,10 @@ def load_champion(night: "Night") -> Champion | None:
     return night.once("champion", lambda: _loaded(night))
 
 
-def tonight(night: "Night", champion: Champion, events: DataFrame) -> tuple[Catalogue, InterestModel]:
+def tonight(night: "Night", champion: Champion, events: DataFrame) -> tuple[Catalogue, SequenceModel]:
     """Tonight's catalogue and the model over it; events: see consumption.consumed. Made once."""
 
-    def make() -> tuple[Catalogue, InterestModel]:
+    def make() -> tuple[Catalogue, SequenceModel]:
         encoder, at_day = night.settings.encoder, end_of_day(night.run_date, night.source.zone)
         items = catalogue(events, at_day, night.settings.ranker.learning_days)
         vectors = item_vectors(embeddings_known(night, night.run_date), items.item_ids)

@@ -12,7 +12,7 @@ from interest_model.config import Evaluation
 from interest_model.evaluation import bootstrap, judging
 from interest_model.evaluation.day import USERS_AT_ONCE, cases
 from interest_model.evaluation.splits import Split
-from interest_model.interest.model import InterestModel
+from interest_model.interest.model import SequenceModel
 from interest_model.on_executors import Batches, gather_rows, map_batches, task_cpus
 from interest_model.recommend.consumption import user_histories
 from interest_model.training.batches import Sequences
@@ -20,7 +20,7 @@ from interest_model.training.promotion import Figure
 from interest_model.training.ranking import CUTOFF, Cases, model_lists, ndcg, same_lists
 
 _DDL = "name string, total double, n_users bigint, sums array<double>, weights array<double>"
-Rankers = Mapping[str, InterestModel | np.ndarray]
+Rankers = Mapping[str, SequenceModel | np.ndarray]
 
 
 def contest(
@@ -56,8 +56,8 @@ def _judge(users: DataFrame, rankers: Rankers, split: Split, repeats: bool, sett
     return judge
 
 
-def _figure(name: str, ranker: InterestModel | np.ndarray, those: Cases, settings: Evaluation) -> dict:
-    is_model = isinstance(ranker, InterestModel)
+def _figure(name: str, ranker: SequenceModel | np.ndarray, those: Cases, settings: Evaluation) -> dict:
+    is_model = not isinstance(ranker, np.ndarray)
     lists = (model_lists if is_model else same_lists)(ranker, those, CUTOFF)
     values, judged = ndcg(lists, those, ranker.tower.n_items if is_model else len(ranker))
     ids = those.sequences.histories.user_ids[judged]

@@ -33,8 +33,8 @@ def train_in_processes(
         told = distributor.run(_train_share, str(folder), kind, settings, repeats)
     finally:
         os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
-    courses = [Course(*told[name]) for name in ("search", "final")]
-    return Trained(zoo.load(folder / _TOLD), *courses, told["epochs"], told["n_validated"])
+    search, finals = Course(*told["search"]), {name: Course(*one) for name, one in told["finals"].items()}
+    return Trained(zoo.load(folder / _TOLD), search, finals, told["epochs"], told["n_validated"])
 
 
 def _train_share(folder: str, kind: ModelSettings, settings: FitSettings, repeats: bool) -> dict:
@@ -50,8 +50,9 @@ def _train_share(folder: str, kind: ModelSettings, settings: FitSettings, repeat
         distributed.barrier()
     finally:
         distributed.destroy_process_group()
-    courses = {name: (getattr(found, name).losses, getattr(found, name).scores) for name in ("search", "final")}
-    return courses | {"epochs": found.epochs, "n_validated": found.n_validated}
+    finals = {name: (one.losses, one.scores) for name, one in found.finals.items()}
+    search = found.search.losses, found.search.scores
+    return {"search": search, "finals": finals, "epochs": found.epochs, "n_validated": found.n_validated}
 
 
 def _tell(name: str, one) -> None:

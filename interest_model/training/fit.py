@@ -74,9 +74,9 @@ def fit(
     """Train the model in place, on the device it is on; it ends with the best weights by validation score.
 
     folder: a checkpoint is written there after each epoch, and training goes on from the newest one it finds. Raises
-    ValueError where that was made with other settings (`epochs` and `patience` may differ) or by another model. Several
-    processes (see training.processes) fit one model: each hands in its own users' batches, validate agrees on a score,
-    item_counts and mean_value are of all; the first process writes.
+    ValueError where that was made with other settings (`epochs`, `patience` and `ensemble` may differ) or by another
+    model. Several processes (see training.processes) fit one model: each hands in its own users' batches, validate
+    agrees on a score, item_counts and mean_value are of all; the first process writes.
     """
     device = model.tower.unknown.device
     optimizer, course = _optimizer(model, settings), Course()
@@ -88,7 +88,7 @@ def fit(
             course = _resume(newest, model, optimizer, settings)
         while len(course.losses) < settings.epochs and not course.stopped(settings.patience):
             _one_epoch(model, optimizer, settings, data, course, report)
-            if folder is not None and processes.is_first():
+            if folder is not None:
                 _write(folder, model, optimizer, settings, course)
     if course.best is not None:
         model.load_state_dict(course.best, strict=False)
@@ -197,13 +197,19 @@ def _log_q(model: InterestModel, settings: FitSettings, data: TrainingData) -> T
 def _identity(model: InterestModel, settings: FitSettings) -> dict:
     """What a checkpoint and the training that goes on from it must share."""
     training = dataclasses.asdict(settings)
-    for name in ("epochs", "patience", "report_batches"):
+    for name in ("epochs", "patience", "report_batches", "ensemble"):
         training.pop(name)
     return {"model": dataclasses.asdict(model.settings), "fit": training, "n_items": model.tower.n_items}
 
 
 def _write(folder: Path, model, optimizer, settings, course: Course) -> None:
-    """A checkpoint folder, whole or not at all: written aside, then renamed. Only the newest ones are kept."""
+    """A checkpoint folder, whole or not at all: written aside, then renamed. Only the newest ones are kept.
+
+    All processes call, the first one writes: with the random state of each, or dropout would go on differently.
+    """
+    random_state = _random_state(model)
+    if not processes.is_first():
+        return
     aside = folder / "writing"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -212,7 +218,7 @@ def _write(folder: Path, model, optimizer, settings, course: Course) -> None:
     if course.best is not None:
         save_file(course.best, aside / "best.safetensors")
     moments = {f"{k}.{name}": one for k, part in optimizer.state_dict()["state"].items() for name, one in part.items()}
-    save_file(moments | _random_state(model), aside / "optimizer.safetensors")
+    save_file(moments | random_state, aside / "optimizer.safetensors")
     content = {"identity": _identity(model, settings), "losses": course.losses, "scores": course.scores}
     (aside / "course.json").write_text(json.dumps(content, indent=2, sort_keys=True))
     os.replace(aside, folder / f"epoch-{len(course.losses):04d}")
@@ -234,9 +240,10 @@ def _resume(checkpoint: Path, model, optimizer, settings) -> Course:
         raise ValueError(f"{checkpoint}: made with other settings or another catalogue; use another folder")
     model.load_state_dict(load_file(checkpoint / "weights.safetensors"), strict=False)
     tensors, state = load_file(checkpoint / "optimizer.safetensors"), {}
-    torch.set_rng_state(tensors.pop("random.cpu"))
+    own = processes.rank()
+    torch.set_rng_state(tensors.pop("random.cpu")[own].clone())  # a view would be read from the first row on
     if (on_gpu := tensors.pop("random.cuda", None)) is not None and model.tower.unknown.is_cuda:
-        torch.cuda.set_rng_state(on_gpu, model.tower.unknown.device)
+        torch.cuda.set_rng_state(on_gpu[own].clone(), model.tower.unknown.device)
     for name, one in tensors.items():
         number, _, part = name.partition(".")
         state.setdefault(int(number), {})[part] = one
@@ -246,7 +253,8 @@ def _resume(checkpoint: Path, model, optimizer, settings) -> Course:
 
 
 def _random_state(model: InterestModel) -> dict[str, Tensor]:
-    state = {"random.cpu": torch.get_rng_state()}
+    """One row for each process."""
+    state = {"random.cpu": processes.stacked(torch.get_rng_state())}
     if model.tower.unknown.is_cuda:
-        state["random.cuda"] = torch.cuda.get_rng_state(model.tower.unknown.device)
+        state["random.cuda"] = processes.stacked(torch.cuda.get_rng_state(model.tower.unknown.device))
     return state

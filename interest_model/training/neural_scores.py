@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from interest_model.interest.model import InterestModel
+from interest_model.interest.model import SequenceModel
 from interest_model.recommend.histories import Histories, take
 from interest_model.training.batches import Sequences, scoring_batches
 from interest_model.training.ranking import best_of
@@ -21,7 +21,7 @@ _MOST_USERS = 256
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a score is above zero however far behind the best it lies
 
 
-def neural_scores(model: InterestModel, histories: Histories, at_day: float, length: int) -> sp.csr_matrix:
+def neural_scores(model: SequenceModel, histories: Histories, at_day: float, length: int) -> sp.csr_matrix:
     """(n_users, n_items) float32 CSR: scores of each user's `length` best items at at_day, columns ascending.
 
     histories: items are positions in the model's catalogue; at_day: days since 1970-01-01 UTC, not before any event
@@ -41,7 +41,7 @@ def neural_scores(model: InterestModel, histories: Histories, at_day: float, len
 
 
 def neural_lookup(
-    model: InterestModel, histories: Histories, at_day: float, rows: np.ndarray, columns: np.ndarray
+    model: SequenceModel, histories: Histories, at_day: float, rows: np.ndarray, columns: np.ndarray
 ) -> np.ndarray:
     """(k,) float32 scores of pairs of user rows (k,) and item columns (k,), as in `neural_scores` with no item left
     out; 0 for a user without events. The whole catalogue is scored for each user named: the best item sets the scale.
@@ -59,7 +59,7 @@ def neural_lookup(
 
 
 @torch.no_grad()
-def _batches(model: InterestModel, histories: Histories, at_day: float) -> Iterator[tuple[np.ndarray, Tensor]]:
+def _batches(model: SequenceModel, histories: Histories, at_day: float) -> Iterator[tuple[np.ndarray, Tensor]]:
     """Users (b,) and their scores (b, n_items) float32 on the CPU."""
     device = model.tower.unknown.device
     size = max(1, min(_MOST_USERS, _CELLS_AT_ONCE // max(model.tower.n_items, 1)))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from interest_model.interest import model as zoo
 from interest_model.interest.item_tower import ItemFeatures
-from interest_model.interest.model import InterestModel
+from interest_model.interest.model import SequenceModel
 from interest_model.recommend.histories import Histories
 from interest_model.training.batches import Sequences
 from interest_model.training.ranking import Cases, scored_lists
@@ -22,11 +22,11 @@ class Packaged(NamedTuple):
     """item_ids (n,) str: of the model's catalogue; facts: trained_until (days since 1970-01-01 UTC, nothing later was
     seen), encoder (version of the text vectors), repeats (people come back to items)."""
 
-    model: InterestModel
+    model: SequenceModel
     item_ids: np.ndarray
     facts: dict
 
-    def with_catalogue(self, item_ids: np.ndarray, features: ItemFeatures, encoder: str) -> InterestModel:
+    def with_catalogue(self, item_ids: np.ndarray, features: ItemFeatures, encoder: str) -> SequenceModel:
         """A copy of the model over another catalogue: known items keep their embedding, new ones score by their text.
 
         Text vectors of another encoder (or none at all) mean nothing to it: then known items keep their old ones, new
@@ -40,7 +40,7 @@ class Packaged(NamedTuple):
         if encoder != self.facts["encoder"] or _widths(vectors) != _widths(own.vectors):
             vectors = {name: np.where(places[:, None] >= 0, one[places], 0.0) for name, one in own.vectors.items()}
         moved = copy.deepcopy(self.model)  # item_ids go with the model as it is: the next catalogue starts there again
-        moved.tower.set_catalogue(features._replace(vectors=vectors, id_rows=rows))
+        moved.set_catalogue(features._replace(vectors=vectors, id_rows=rows))
         return moved
 
     def recommend(self, frame: pd.DataFrame, length: int) -> pd.DataFrame:

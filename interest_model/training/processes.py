@@ -16,9 +16,14 @@ def count() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
+def rank() -> int:
+    """This process's number, from 0."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
 def is_first() -> bool:
     """True in the one process that writes and reports."""
-    return not distributed.is_initialized() or distributed.get_rank() == 0
+    return rank() == 0
 
 
 def summed(numbers: Tensor) -> Tensor:
@@ -27,6 +32,15 @@ def summed(numbers: Tensor) -> Tensor:
         numbers = numbers.clone()
         distributed.all_reduce(numbers)
     return numbers
+
+
+def stacked(one: Tensor) -> Tensor:
+    """(processes, ...) the tensor of every process, in order of rank; every one of them must ask."""
+    if count() == 1:
+        return one[None]
+    found = [torch.empty_like(one) for _ in range(count())]
+    distributed.all_gather(found, one)
+    return torch.stack(found)
 
 
 def mean(total: float, weight: float) -> float:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from interest_model.evaluation import metrics
-from interest_model.interest.model import InterestModel
+from interest_model.interest.model import SequenceModel
 from interest_model.recommend.histories import Histories, between, keep, take
 from interest_model.recommend.popularity import ItemCounts, decayed
 from interest_model.training.batches import Sequences, scoring_batches
@@ -53,13 +53,13 @@ def before(sequences: Sequences, cut: float) -> Sequences:
     return Sequences(keep(sequences.histories, events), *more)
 
 
-def model_lists(model: InterestModel, cases: Cases, length: int) -> np.ndarray:
+def model_lists(model: SequenceModel, cases: Cases, length: int) -> np.ndarray:
     """(u, length) int64 catalogue positions, best first, -1 where nothing is left; ties go to the smaller position."""
     return scored_lists(model, cases, length)[0]
 
 
 @torch.no_grad()
-def scored_lists(model: InterestModel, cases: Cases, length: int) -> tuple[np.ndarray, np.ndarray]:
+def scored_lists(model: SequenceModel, cases: Cases, length: int) -> tuple[np.ndarray, np.ndarray]:
     """The model's lists and their scores (u, length) float32, -inf where a list has ended."""
     device, histories = model.tower.unknown.device, cases.sequences.histories
     lists, values = _empty(histories.n_users, length)

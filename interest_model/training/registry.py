@@ -58,7 +58,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):
 
 class Training(NamedTuple):
     """What is logged of one training. key: the same for the same training; tables: name to Delta version; courses:
-    name ("search", "final") to course; tags: of the run and of the version."""
+    name ("search", "final", ...) to course; tags: of the run and of the version."""
 
     key: str
     parameters: dict

@@ -13,7 +13,7 @@ import torch
 
 from interest_model.errors import DataError
 from interest_model.interest.item_tower import ItemFeatures
-from interest_model.interest.model import InterestModel, build
+from interest_model.interest.model import Ensemble, InterestModel, SequenceModel, build
 from interest_model.model_settings import FitSettings, ModelSettings
 from interest_model.training import processes
 from interest_model.training.batches import Sequences, TrainingBatches
@@ -23,11 +23,12 @@ from interest_model.training.ranking import CUTOFF, Cases, before, cases_after, 
 
 class Trained(NamedTuple):
     """model: fitted on everything; search: the course that found how many `epochs` it takes, empty where nobody could
-    be judged; final: the course of the fit on everything; n_validated: users judged after each epoch."""
+    be judged; finals: courses of the fits on everything, by name: "final", and for an ensemble's further members
+    "final-2" and so on; n_validated: users judged after each epoch."""
 
-    model: InterestModel
+    model: SequenceModel
     search: Course
-    final: Course
+    finals: dict[str, Course]
     epochs: int
     n_validated: int
 
@@ -53,8 +54,9 @@ def train(
 
     Fitted first on the settings' validation_quantile of the events, by time; the NDCG of lists made then, by what came
     after, says how many epochs are enough. Then fitted anew on everything for so many: what is newest counts most.
-    folder: checkpoints of both fits. report: called with "search" or "final" and the progress. DataError: no event has
-    anything to be learned after it.
+    With settings.ensemble above 1 this last fit is made with so many seeds, and the model is their Ensemble.
+    folder: checkpoints of all fits, each in a folder of its name. report: called with that name, "search" or one of
+    Trained.finals, and the progress. DataError: no event has anything to be learned after it.
     """
     kind = affordable(kind, past.features.n_items, settings)
     cases = validation_cases(past, settings)
@@ -65,9 +67,8 @@ def train(
         inner = Past(before(past.sequences, cut), known_at(past.features, cut), cut, past.repeats)
         _, search = _fitted("search", inner, cases, kind, settings, (folder, report))
         epochs = search.best_epoch + 1
-    final = dataclasses.replace(settings, epochs=epochs)
-    model, course = _fitted("final", past, None, kind, final, (folder, report))
-    return Trained(model, search, course, epochs, n_validated)
+    model, finals = _finals(past, kind, dataclasses.replace(settings, epochs=epochs), (folder, report))
+    return Trained(model, search, finals, epochs, n_validated)
 
 
 def validation_cases(past: Past, settings: FitSettings) -> Cases:
@@ -89,7 +90,7 @@ def known_at(features: ItemFeatures, day: float) -> ItemFeatures:
     return features._replace(id_rows=np.where(features.first_days < day, np.arange(features.n_items), -1))
 
 
-def mean_ndcg(model: InterestModel, cases: Cases) -> float:
+def mean_ndcg(model: SequenceModel, cases: Cases) -> float:
     """Mean NDCG at CUTOFF over the users with something to find, of all processes; 0.0 where there is none."""
     values, _ = ndcg(model_lists(model, cases, CUTOFF), cases, model.tower.n_items)
     return processes.mean(float(values.sum()), len(values))
@@ -97,6 +98,17 @@ def mean_ndcg(model: InterestModel, cases: Cases) -> float:
 
 def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _finals(past: Past, kind: ModelSettings, settings: FitSettings, options) -> tuple[SequenceModel, dict[str, Course]]:
+    """The model of settings.ensemble fits on everything, and each fit's course by name; options: see _fitted."""
+    members, courses = [], {}
+    for place in range(settings.ensemble):
+        name = f"final-{place + 1}" if place else "final"
+        seeded = dataclasses.replace(settings, seed=settings.seed + place)
+        model, courses[name] = _fitted(name, past, None, kind, seeded, options)
+        members.append(model)
+    return Ensemble(members).eval() if len(members) > 1 else members[0], courses
 
 
 def _fitted(name: str, past: Past, cases: Cases | None, kind, settings, options) -> tuple[InterestModel, Course]:

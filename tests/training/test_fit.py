@@ -249,7 +249,7 @@ def test_the_adversarial_step_moves_ids_along_their_gradient_and_back():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"target": "last"}, {"query": "noon"}, {"epochs": 0}, {"learning_rate": 0.0}, {"augment": 2.0}],
+    [{"target": "last"}, {"query": "noon"}, {"epochs": 0}, {"learning_rate": 0.0}, {"augment": 2.0}, {"ensemble": 0}],
 )
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError):

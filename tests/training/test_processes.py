@@ -1,6 +1,9 @@
 """Two processes on one model: the same weights in both, and those of one process on all users."""
 
 import dataclasses
+import shutil
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,13 +33,27 @@ def in_two(folder, work) -> list:
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
-def trained(rank: int, settings=ONE_BATCH) -> dict:
+def trained(rank: int, settings=ONE_BATCH, kind=KIND, folder: Path | None = None) -> dict:
     """Users 0 to 19 for the first process, the other 40 for the second; rank None: all of them."""
     whole = past()
     users = {0: np.arange(20), 1: np.arange(20, 60), None: np.arange(60)}[rank]
     own = Past(Sequences(take(whole.sequences.histories, users)), *whole[1:])
-    found = train(own, KIND, settings)
+    found = train(own, kind, settings, folder)
     return {"weights": [one.detach() for one in found.model.parameters()], "scores": found.search.scores}
+
+
+def an_ensemble_twice(rank: int, folder: Path) -> dict:
+    """Trained whole, and from what a kill in the last epoch of the second member leaves; dropout draws differently in
+    each process."""
+    settings, kind = dataclasses.replace(ONE_BATCH, ensemble=2), small_model(dropout=0.2)
+    checkpoints = folder / "final-2"
+    whole = trained(rank, settings, kind, folder)
+    if rank == 0:
+        shutil.rmtree(max(checkpoints.iterdir()))
+    distributed.barrier()
+    left = len(list(checkpoints.iterdir()))
+    distributed.barrier()
+    return {"left": left, "whole": whole["weights"], "again": trained(rank, settings, kind, folder)["weights"]}
 
 
 def trained_in_small_batches(rank: int) -> dict:
@@ -48,7 +65,8 @@ def averaged(rank: int) -> dict:
     weight.grad = torch.tensor([1.0, 2.0]) if rank == 0 else None
     processes.average_gradients([weight], 3 if rank == 0 else 1)
     steps = [item is None for item in processes.in_step(range(1 + 2 * rank))]
-    return {"grad": weight.grad, "steps": steps, "mean": processes.mean(float(rank), 2.0)}
+    both = processes.stacked(torch.tensor([rank, 7]))
+    return {"grad": weight.grad, "steps": steps, "mean": processes.mean(float(rank), 2.0), "stacked": both}
 
 
 @pytest.mark.slow
@@ -56,6 +74,7 @@ def test_gradients_are_averaged_by_weight_and_all_take_equally_many_steps(tmp_pa
     first, second = in_two(tmp_path, averaged)
     for one in (first, second):  # (3 x gradient + 1 x nothing) / 4
         assert one["grad"].tolist() == [0.75, 1.5] and one["mean"] == 0.25
+        assert one["stacked"].tolist() == [[0, 7], [1, 7]]
     assert first["steps"] == [False, True, True] and second["steps"] == [False, False, False]
 
 
@@ -75,8 +94,17 @@ def test_processes_with_unequally_many_batches_end_alike(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(first["weights"], second["weights"], strict=True))
 
 
+@pytest.mark.slow
+def test_two_processes_go_on_in_the_second_member_of_an_ensemble(tmp_path):
+    first, second = in_two(tmp_path, partial(an_ensemble_twice, folder=tmp_path / "checkpoints"))
+    assert first["left"] == second["left"] > 0
+    for weights in zip(first["whole"], second["whole"], first["again"], second["again"], strict=True):
+        assert all(torch.equal(weights[0], one) for one in weights[1:])
+
+
 def test_alone_nothing_is_different():
-    assert processes.count() == 1 and processes.is_first()
+    assert processes.count() == 1 and processes.is_first() and processes.rank() == 0
+    assert processes.stacked(torch.arange(2)).tolist() == [[0, 1]]
     assert (processes.mean(3.0, 2.0), processes.mean(1.0, 0.0)) == (1.5, 0.0)
     assert list(processes.in_step("ab")) == ["a", "b"]
     weight = torch.nn.Parameter(torch.zeros(1))

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from interest_model.config import load_settings
 from interest_model.errors import DataError
@@ -11,7 +12,7 @@ from interest_model.training import packaged
 from interest_model.training.fit import Course
 from interest_model.training.packaged import Packaged
 from interest_model.training.registry import CHALLENGER, CHAMPION, Registry, Training
-from tests.training.worlds import FEATURES, ITEM_IDS, N_ITEMS, untrained
+from tests.training.worlds import FEATURES, ITEM_IDS, N_ITEMS, untrained, untrained_ensemble
 
 COURSES = {"search": Course([2.0, 1.5], [0.1, 0.3]), "final": Course([2.1], [])}
 FRAME = pd.DataFrame(
@@ -50,11 +51,13 @@ def test_a_training_is_logged_whole(store):
 
 
 @pytest.mark.slow
-def test_saved_loaded_and_served_models_score_the_same_without_pickle(store, tmp_path):
+@pytest.mark.parametrize("seeds", [(3,), (3, 4)], ids=["model", "ensemble"])
+def test_saved_loaded_and_served_models_score_the_same_without_pickle(store, seeds):
     import mlflow.pyfunc
 
-    version = store.register("scored", untrained(3), training("k"))
-    expected = untrained(3).recommend(FRAME, 5)
+    made = untrained(*seeds) if len(seeds) == 1 else untrained_ensemble(*seeds)
+    version = store.register("scored", made, training(f"k{seeds}"))
+    expected = made.recommend(FRAME, 5)
     loaded = store.load("scored", version)
     pd.testing.assert_frame_equal(loaded.recommend(FRAME, 5), expected)
     entry = store.client.get_model_version("scored", version)
@@ -86,12 +89,24 @@ def test_aliases_follow_and_rollback_restores_what_is_served(store):
         store.load("aliased", "99")
 
 
-def test_a_package_keeps_what_it_needs(tmp_path):
-    packaged.save(untrained(), tmp_path)
+@pytest.mark.parametrize("made", [untrained(), untrained_ensemble(1, 2, 3)], ids=["model", "ensemble"])
+def test_a_package_keeps_what_it_needs(made, tmp_path):
+    packaged.save(made, tmp_path)
     assert {one.name for one in tmp_path.iterdir()} == {"model.safetensors", "model.json", "facts.json"}
     loaded = packaged.load(tmp_path)
-    assert loaded.facts == untrained().facts and loaded.item_ids.tolist() == ITEM_IDS.tolist()
-    pd.testing.assert_frame_equal(loaded.recommend(FRAME, 4), untrained().recommend(FRAME, 4))
+    assert loaded.facts == made.facts and loaded.item_ids.tolist() == ITEM_IDS.tolist()
+    pd.testing.assert_frame_equal(loaded.recommend(FRAME, 4), made.recommend(FRAME, 4))
+
+
+def test_an_ensemble_recommends_by_the_mean_of_its_members():
+    def scores(one: Packaged) -> pd.Series:
+        """Of each person (row) and item."""
+        rows = one.recommend(FRAME, N_ITEMS).explode(["items", "scores"])
+        return rows.set_index("items", append=True)["scores"].astype(float).sort_index()
+
+    alone = [scores(untrained(seed)) for seed in (1, 2)]
+    logs = [one - np.log(np.exp(one).groupby(level=0).transform("sum")) for one in alone]
+    pd.testing.assert_series_equal(scores(untrained_ensemble(1, 2)), (logs[0] + logs[1]) / 2, atol=1e-5)
 
 
 def test_without_repeats_seen_items_are_not_recommended():
@@ -109,5 +124,11 @@ def test_another_catalogue_keeps_embeddings_of_known_items_and_new_ones_have_non
     other = untrained().with_catalogue(names, features, "another encoder")
     expected = np.stack([FEATURES.vectors["text"][3], np.zeros(6), FEATURES.vectors["text"][0]])
     assert np.array_equal(other.tower.vectors_text.numpy(), expected)
+    ensemble = untrained_ensemble(0, 1)
+    both = ensemble.with_catalogue(names, features, "e1").members
+    for member, alone in zip(both, (untrained(0), untrained(1)), strict=True):
+        expected_scores = alone.with_catalogue(names, features, "e1").score(torch.ones(1, 16))
+        assert torch.equal(member.score(torch.ones(1, 16)), expected_scores)
+    assert ensemble.model.members[1].tower.n_items == N_ITEMS  # a copy was moved
     none = untrained().with_catalogue(names, features._replace(vectors={"text": np.zeros((3, 1), np.float32)}), "e1")
     assert np.array_equal(none.tower.vectors_text.numpy(), expected)

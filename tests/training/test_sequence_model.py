@@ -6,6 +6,7 @@ import torch
 
 from interest_model.config import conf_dir, load_settings
 from interest_model.errors import DataError
+from interest_model.interest.model import Ensemble, InterestModel
 from interest_model.training.batches import Sequences
 from interest_model.training.ranking import cases_after
 from interest_model.training.sequence_model import Past, affordable, known_at, mean_ndcg, train
@@ -20,7 +21,7 @@ def weights_of(model) -> list:
 def test_a_world_is_learned_and_the_epochs_come_from_its_past():
     found = train(past(), small_model(), quick())
     assert found.n_validated == 60 and found.epochs == found.search.best_epoch + 1
-    assert len(found.final.losses) == found.epochs and found.final.scores == []
+    assert len(found.finals["final"].losses) == found.epochs and found.finals["final"].scores == []
     unseen = cases_after(cycle(seed=5), 11.0, True, 100, 0)
     assert mean_ndcg(found.model, unseen) > 0.9
 
@@ -48,11 +49,54 @@ def test_killed_and_resumed_is_the_same_training(tmp_path):
     assert "search" not in dict(told)
 
 
-def test_a_past_that_nobody_can_be_judged_on_is_fitted_for_all_epochs():
+def unjudged() -> Past:
+    """Nobody has events on both sides of day 10, where the inner cut lies: all epochs are fitted."""
     early = {f"u{user}": [(0, 1.0 + user), (1, 1.5 + user), (2, 1.7 + user)] for user in range(3)}
-    apart = Sequences(histories(early | {"late": [(0, 10.0), (1, 11.0)]}))  # nobody is on both sides of day 10
-    found = train(Past(apart, FEATURES, 12.0, True), small_model(), quick(epochs=2))
+    return Past(Sequences(histories(early | {"late": [(0, 10.0), (1, 11.0)]})), FEATURES, 12.0, True)
+
+
+def test_a_past_that_nobody_can_be_judged_on_is_fitted_for_all_epochs():
+    found = train(unjudged(), small_model(), quick(epochs=2))
     assert (found.n_validated, found.epochs, found.search.losses) == (0, 2, [])
+
+
+def test_members_are_the_models_of_consecutive_seeds():
+    alone = [train(unjudged(), small_model(), quick(epochs=2, seed=seed)) for seed in (5, 6, 7)]
+    assert all(isinstance(one.model, InterestModel) and [*one.finals] == ["final"] for one in alone)
+    found = train(unjudged(), small_model(), quick(epochs=2, seed=5, ensemble=3))
+    assert [weights_of(one) for one in found.model.members] == [weights_of(one.model) for one in alone]
+    assert [*found.finals] == ["final", "final-2", "final-3"]
+    assert [*found.finals.values()] == [one.finals["final"] for one in alone]
+    first, second, third = (weights_of(one) for one in found.model.members)
+    assert first != second != third != first
+
+
+def test_an_ensemble_learns_for_the_epochs_of_its_first_seed_and_is_the_same_again():
+    found, same = (train(past(), small_model(), quick(epochs=6, ensemble=2)) for _ in range(2))
+    one = train(past(), small_model(), quick(epochs=6))
+    assert found.search.scores == one.search.scores and found.epochs == one.epochs
+    assert [len(each.losses) for each in found.finals.values()] == [one.epochs] * 2
+    assert weights_of(found.model.members[0]) == weights_of(one.model)  # its first member is the model of one seed
+    assert isinstance(found.model, Ensemble) and not found.model.training
+    assert weights_of(found.model) == weights_of(same.model)
+    assert mean_ndcg(found.model, cases_after(cycle(seed=5), 11.0, True, 100, 0)) > 0.9
+
+
+def test_an_ensemble_killed_in_its_second_member_goes_on_there(tmp_path):
+    kind, settings = small_model(dropout=0.2), quick(epochs=4, ensemble=3)
+    whole = train(past(), kind, settings)
+
+    def kill(name, progress):
+        if (name, progress.epoch) == ("final-2", 1):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(past(), kind, settings, tmp_path, kill)
+    assert {one.name for one in tmp_path.iterdir()} == {"search", "final", "final-2"}
+    told = []
+    resumed = train(past(), kind, settings, tmp_path, lambda name, one: told.append((name, one.epoch)))
+    assert told[0] == ("final-2", 1) and {name for name, _ in told} == {"final-2", "final-3"}
+    assert weights_of(resumed.model) == weights_of(whole.model) and resumed.finals == whole.finals
 
 
 def test_a_past_with_nothing_to_learn_is_an_error():

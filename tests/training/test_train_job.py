@@ -82,8 +82,11 @@ def test_a_model_is_trained_judged_refused_and_rolled_back(spark, sample_log, wa
     with pytest.raises(UsageError, match="no champion"):
         commands.rollback(given(warehouse, model="interest_model"))
 
-    # two processes by TorchDistributor: the same job, another version
-    assert train(spark, sample_log, warehouse, "training.shards=2", "training.epochs=2")[-1]["version"] == "4"
+    # two seeds in two processes by TorchDistributor: the same job, another version
+    several = ("training.shards=2", "training.ensemble=2", "training.epochs=2")
+    both = train(spark, sample_log, warehouse, *several)[-1]
+    assert both["version"] == "4" and both["figures"]["ndcg@10 challenger"] > 0
+    assert len(store.load("interest_model", "4").model.members) == 2
 
     frame = pd.DataFrame({"items": [[]], "days": [[]], "at_day": [20463.0]})
     assert len(store.load("interest_model", "1").recommend(frame, 10)["items"][0]) == 10

@@ -4,6 +4,7 @@ import numpy as np
 
 from interest_model.interest import model as zoo
 from interest_model.interest.item_tower import ItemFeatures
+from interest_model.interest.model import Ensemble
 from interest_model.model_settings import FitSettings, ModelSettings
 from interest_model.training.batches import Sequences
 from interest_model.training.packaged import Packaged
@@ -42,3 +43,8 @@ def quick(**more) -> FitSettings:
 def untrained(seed: int = 0) -> Packaged:
     model = zoo.build(small_model(), FEATURES, seed).eval()
     return Packaged(model, ITEM_IDS, {"trained_until": 12.0, "encoder": "e1", "repeats": True})
+
+
+def untrained_ensemble(*seeds: int) -> Packaged:
+    first, *others = (untrained(seed) for seed in seeds)
+    return first._replace(model=Ensemble([first.model, *(one.model for one in others)]).eval())
