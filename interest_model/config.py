@@ -203,6 +203,8 @@ class Ranker:
     neighbours: int
     ease_max_items: int
     ease_l2: float
+    factor_dimensions: int
+    sequence: bool
     pool_items: int
     content_dimensions: int
     tuning_days: int

@@ -19,7 +19,7 @@ def run(night: Night, given: argparse.Namespace) -> None:
     consumption = consumed(events_known(night.read("events"), night.run_date)).persist()
     wheres = []
     for where, splits in cuts(consumption, given, night.run_date, night.source.zone, night.settings.evaluation):
-        views = views_known(night, splits[0].night or night.run_date)
+        views = views_known(night, splits[0].night or night.run_date, splits[0].model_day)
         rows = backtest(splits, views, night.settings, night.source.repeats, given.peers, not given.judge)
         stamp = {"source": F.lit(night.source.name), "run_date": splits[0].judged_on(night.run_date)}
         night.replace("evaluation", rows.withColumns(stamp), where)

@@ -12,7 +12,7 @@ def run(night: Night) -> None:
     events = consumed(night.known_events())
     items = catalogue(events, at_day, settings.learning_days)
     histories = user_histories(events, items.item_ids, settings.seen_length).persist()
-    views = views_known(night, night.run_date)(items.item_ids)
+    views = views_known(night, night.run_date, night.run_date)(items)
     model = fit_ranker(histories, items, views, at_day, settings, night.source.repeats)
     arrays = model.to_arrays()
     night.model_version = version_of(arrays, "blend")

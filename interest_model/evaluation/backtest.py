@@ -7,7 +7,6 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -16,7 +15,7 @@ from interest_model.evaluation.day import cases, judged, metric_rows
 from interest_model.evaluation.peers import judged_lists, write_split
 from interest_model.evaluation.splits import REFIT, Split, is_drawn, night_splits, nights_before, split
 from interest_model.recommend.blend import Model
-from interest_model.recommend.consumption import catalogue, user_histories
+from interest_model.recommend.consumption import Catalogue, catalogue, user_histories
 from interest_model.recommend.daily import ItemViews, fit_ranker
 from interest_model.runs import code_revision
 
@@ -57,7 +56,7 @@ def facts(given: Namespace, night: "Night") -> dict[str, object]:
 
 def backtest(
     splits: Sequence[Split],
-    views: Callable[[np.ndarray], ItemViews],
+    views: Callable[[Catalogue], ItemViews],
     settings: Settings,
     repeats: bool,
     peers: Path | None,
@@ -75,7 +74,7 @@ def backtest(
     ranker, known, at_day = settings.ranker, splits[0].known, splits[0].at_day
     items = catalogue(known, at_day, ranker.learning_days)
     histories = user_histories(known, items.item_ids, ranker.seen_length).persist()
-    model = fit_ranker(histories, items, views(items.item_ids), at_day, ranker, repeats)
+    model = fit_ranker(histories, items, views(items), at_day, ranker, repeats)
     folder = None if peers is None else peers / splits[0].folder
     if folder is not None and fresh:
         length, variants = max(settings.evaluation.cutoffs), ["novel", "repeat"] if repeats else ["novel"]

@@ -50,6 +50,11 @@ class Split(NamedTuple):
         return f"replay-{self.night}" if self.night else f"{self.protocol}-{self.seed}"
 
     @property
+    def model_day(self) -> datetime.date | None:
+        """The day whose promoted model has seen nothing of the truth; None where single events are left out."""
+        return self.list_date if self.horizon_days else None
+
+    @property
     def list_date(self) -> datetime.date:
         """The night, or the last whole UTC day before at_day."""
         return self.night or datetime.date(1970, 1, 1) + datetime.timedelta(days=int(self.at_day) - 1)

@@ -1,5 +1,6 @@
 """The model zoo as one set of parts: item tower, sequence encoder, dynamic model, head. torch, no Spark."""
 
+import copy
 import dataclasses
 import json
 import math
@@ -188,6 +189,21 @@ def build(settings: ModelSettings, features: ItemFeatures, seed: int) -> Interes
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return InterestModel(settings, features)
+
+
+@torch.no_grad()
+def frozen(model: SequenceModel) -> SequenceModel:
+    """A copy that scores alike, with every item's whole vector as its id embedding: texts, categories and what projects
+    them stay behind, so that it is small to send."""
+    if isinstance(model, Ensemble):
+        return Ensemble([frozen(one) for one in model.members]).eval()
+    tower, days = model.tower, model.tower.first_days.cpu().numpy()
+    small = ItemTower(model.width, 0.0, ItemFeatures(tower.n_items, {}, first_days=days))
+    small.ids.weight[: tower.n_items] = tower(torch.arange(tower.n_items, device=tower.unknown.device)).cpu()
+    small.masked.copy_(tower.masked)
+    found = copy.deepcopy(model).cpu().eval()
+    found.tower = small.eval()
+    return found
 
 
 def save(model: SequenceModel, folder: Path) -> None:

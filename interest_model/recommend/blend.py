@@ -7,15 +7,19 @@ import numpy as np
 import scipy.sparse as sp
 
 POPULARITY_MEMBERS = ("popularity", "trend", "slow", "new")
-PERSONAL_MEMBERS = ("transitions", "lift", "ease", "content", "own", "own_recent")
+PERSONAL_MEMBERS = ("transitions", "lift", "ease", "factors", "content", "interests", "sequence", "own", "own_recent")
 MEMBERS = POPULARITY_MEMBERS + PERSONAL_MEMBERS
 """popularity: decay with the searched half life; trend, slow: a shorter and a longer one; new: popularity times
 (1 + age in days) ** -0.5; transitions: items that followed the user's recent ones; lift: the same over the square root
-of the item's users; ease: EASE on the whole history; content: texts like the user's recent ones (pool items only); own,
-own_recent: the user's own items, counted with a long and a short half life."""
+of the item's users; ease: EASE on the whole history; factors: the whole history through a matrix factorisation;
+content: texts like the user's recent ones; interests: what is popular in the topics of the user's interests (both of
+pool items only); sequence: a trained sequence model, where there is one; own, own_recent: the user's own items, counted
+with a long and a short half life."""
 
+ITEM_HALF_LIVES_DAYS = (0.5, 1.0, 2.0, 7.0, 14.0, 56.0, 112.0)
+"""Of the first columns of Model.item_facts: ln popularity."""
 _SPARSE = ("transitions", "lift", "ease")
-_SUMS = ("item_users", "item_repeaters")
+_PLAIN = ("item_users", "item_repeaters", "factor_items", "factors")
 
 
 class ItemTopics(NamedTuple):
@@ -27,11 +31,24 @@ class ItemTopics(NamedTuple):
     rule: np.ndarray
 
 
+class SequenceMember(NamedTuple):
+    """The sequence model as a member. weights (b,) uint8: see shipped_model.packed, over the ranker's catalogue, empty
+    where there is none; from_day: the moment up to which it was trained (days since epoch): before it it has seen what
+    was to come, and says nothing."""
+
+    weights: np.ndarray
+    from_day: float
+
+
+NO_SEQUENCE = SequenceMember(np.zeros(0, dtype=np.uint8), np.inf)
+
+
 class Collaborative(NamedTuple):
     """What is learned from all users' histories (their latest history_length events) before a cut.
 
     transitions, lift, ease: (n, n) float32 CSR, row -> column. item_users, item_repeaters (n,) float64: users of each
-    item, and those who took it on several days.
+    item, and those who took it on several days. factor_items (h,) int32 ascending: catalogue positions of the items
+    that have factors; factors (h, d) float32: see members.item_factors.
     """
 
     transitions: sp.csr_matrix
@@ -39,6 +56,8 @@ class Collaborative(NamedTuple):
     ease: sp.csr_matrix
     item_users: np.ndarray
     item_repeaters: np.ndarray
+    factor_items: np.ndarray
+    factors: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +80,7 @@ class Model:
     trees (b,) uint8: the boosted ranker, see boosted.fit; empty: there is none.
     mix_novel, mix_repeat () float64: share of the boosted ranker in the score; the rest is the blend's.
     mix_scales (2,) float64: typical best of the blend and of the boosted ranker, by which they are divided before.
+    sequence (b,) uint8, sequence_from () float64: see SequenceMember.
     topics: see ItemTopics. topic_shares (k,) float64: everybody's shares of the topics at the night.
     """
 
@@ -82,6 +102,8 @@ class Model:
     mix_novel: np.ndarray
     mix_repeat: np.ndarray
     mix_scales: np.ndarray
+    sequence: np.ndarray
+    sequence_from: np.ndarray
     topics: ItemTopics
     topic_shares: np.ndarray
 
@@ -93,6 +115,11 @@ class Model:
     def item_users(self) -> np.ndarray:
         """(n,) users who consumed each item."""
         return self.collaborative.item_users
+
+    @property
+    def weekly_popularity(self) -> np.ndarray:
+        """(n,) decayed counts over the largest, with a half life of 7 days, at the moment of item_facts."""
+        return np.exp(self.item_facts[:, ITEM_HALF_LIVES_DAYS.index(7.0)].astype(np.float64))
 
     def weights(self, repeats: bool) -> np.ndarray:
         """(M,) weights of the members' scores after division by `scales`."""
@@ -108,7 +135,7 @@ class Model:
         arrays = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in parts}
         arrays["item_ids"] = np.asarray(self.item_ids, dtype=str)
         arrays |= {"topic_names": np.asarray(self.topics.names, dtype=str), "topic_rule": self.topics.rule}
-        arrays |= {name: getattr(self.collaborative, name) for name in _SUMS}
+        arrays |= {name: getattr(self.collaborative, name) for name in _PLAIN}
         matrices = {name: getattr(self.collaborative, name) for name in _SPARSE} | {"topics": self.topics.membership}
         for name, matrix in matrices.items():
             arrays[f"{name}.indptr"] = matrix.indptr.astype(np.int64)
@@ -123,9 +150,9 @@ class Model:
         matrices = [_matrix(arrays, name, (n, n)) for name in _SPARSE]
         parts = ("collaborative", "topics")
         plain = {f.name: arrays[f.name] for f in dataclasses.fields(Model) if f.name not in parts}
-        sums = {name: arrays[name] for name in _SUMS}
+        own = {name: arrays[name] for name in _PLAIN}
         topics = ItemTopics(_matrix(arrays, "topics", (n, k)), arrays["topic_names"], arrays["topic_rule"])
-        return Model(collaborative=Collaborative(*matrices, **sums), topics=topics, **plain)
+        return Model(collaborative=Collaborative(*matrices, **own), topics=topics, **plain)
 
 
 def _matrix(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, int]) -> sp.csr_matrix:

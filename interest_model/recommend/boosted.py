@@ -9,7 +9,7 @@ import lightgbm as lgb
 import numpy as np
 
 from interest_model.config import Ranker
-from interest_model.recommend.features import FEATURES
+from interest_model.recommend.features import TREE_FEATURES
 
 _THREADS = 1  # two threads wait for each other where cores are shared, and other counts give other last digits
 _BINS = 63  # of a feature; four times as many take longer and rank no better
@@ -17,7 +17,10 @@ NO_TREES = np.zeros(0, dtype=np.uint8)
 
 
 def fit(features: np.ndarray, hits: np.ndarray, settings: Ranker) -> np.ndarray:
-    """(b,) uint8: trees as text, from features (k, F) and hits (k,) bool; NO_TREES without both kinds of rows."""
+    """(b,) uint8: trees as text, from features (k, F), see features.with_blend, and hits (k,) bool.
+
+    NO_TREES without both kinds of rows.
+    """
     if not hits.any() or hits.all():
         return NO_TREES
     parameters = {
@@ -33,7 +36,7 @@ def fit(features: np.ndarray, hits: np.ndarray, settings: Ranker) -> np.ndarray:
         "max_bin": _BINS,
         "verbose": -1,
     }
-    rows = lgb.Dataset(features, hits.astype(np.float32), feature_name=list(FEATURES))
+    rows = lgb.Dataset(features, hits.astype(np.float32), feature_name=list(TREE_FEATURES))
     text = lgb.train(parameters, rows, settings.boosting_rounds).model_to_string()
     return np.frombuffer(text.encode(), dtype=np.uint8)
 

@@ -23,5 +23,5 @@ class Context(NamedTuple):
 
 def context_at(histories: Histories, model: Model, at_day: float) -> Context:
     """The context of users whose histories end before at_day, by the members and topics of the model."""
-    members = member_scores(histories, model, at_day)
-    return Context(histories, at_day, members, interest_states(histories, model, at_day))
+    interests = interest_states(histories, model, at_day)
+    return Context(histories, at_day, member_scores(histories, model, at_day, interests), interests)

@@ -15,7 +15,7 @@ from interest_model.interest.states import state_settings
 from interest_model.interest.topics import deepest_tier
 from interest_model.on_executors import Batches, gather_rows, map_batches
 from interest_model.recommend import candidates, explanation, fit, members, model_rows, scoring
-from interest_model.recommend.blend import Collaborative, ItemTopics, Model
+from interest_model.recommend.blend import NO_SEQUENCE, Collaborative, ItemTopics, Model, SequenceMember
 from interest_model.recommend.candidates import Past
 from interest_model.recommend.consumption import Catalogue, item_vectors
 from interest_model.recommend.histories import Histories, between, from_arrow, take
@@ -38,11 +38,12 @@ _LIST_DDL = (
 
 
 class ItemViews(NamedTuple):
-    """Beside who took it, what is known of each of n items: vectors (n, d): of their texts; topics: see
-    blend.ItemTopics."""
+    """Beside who took it, what is known of each of n items: vectors (n, d): of their texts; topics, sequence: see
+    blend.ItemTopics and SequenceMember."""
 
     vectors: np.ndarray
     topics: ItemTopics
+    sequence: SequenceMember = NO_SEQUENCE
 
 
 def ranker_topics(night: "Night", day: date, item_ids: np.ndarray) -> ItemTopics:
@@ -52,10 +53,29 @@ def ranker_topics(night: "Night", day: date, item_ids: np.ndarray) -> ItemTopics
     return no_topics(len(item_ids)) if tier is None else ItemTopics(*tier, rule)
 
 
-def views_known(night: "Night", day: date) -> Callable[[np.ndarray], ItemViews]:
-    """From item ids to what was known of them on a day."""
+def ranker_sequence(night: "Night", day: date | None, items: Catalogue, vectors: np.ndarray) -> SequenceMember:
+    """The sequence model in force on a day as the ranker reads it; vectors (n, d): of the items' texts."""
+    from interest_model.interest.shipped_model import packed  # torch: lists are made without it
+    from interest_model.training.champion import load_champion
+
+    champion = load_champion(night, day) if day is not None and night.settings.ranker.sequence else None
+    if champion is None:
+        return NO_SEQUENCE
+    model = champion.over(items, vectors, night.settings.encoder)
+    return SequenceMember(packed(model), float(champion.packaged.facts["trained_until"]))
+
+
+def views_known(night: "Night", day: date, model_day: date | None) -> Callable[[Catalogue], ItemViews]:
+    """From a catalogue to what was known of its items on a day, and to the sequence model in force on model_day (None:
+    no model)."""
     embeddings = embeddings_known(night, day)
-    return lambda item_ids: ItemViews(item_vectors(embeddings, item_ids), ranker_topics(night, day, item_ids))
+
+    def views(items: Catalogue) -> ItemViews:
+        vectors = item_vectors(embeddings, items.item_ids)
+        topics = ranker_topics(night, day, items.item_ids)
+        return ItemViews(vectors, topics, ranker_sequence(night, model_day, items, vectors))
+
+    return views
 
 
 def fit_ranker(
@@ -66,7 +86,7 @@ def fit_ranker(
     Members are fitted on all, and before the tuning nights and the lessons, to learn from what followed.
     """
     texts = fit.text_vectors(views.vectors, settings.content_dimensions)
-    known = fit.Known(items.item_ids, Past(items.counts, items.first_days), texts, views.topics)
+    known = fit.Known(items.item_ids, Past(items.counts, items.first_days), texts, views.topics, views.sequence)
     read = fit.Readers(
         collaborative=lambda before_day: _collaborative(histories, items, before_day, settings),
         lessons=lambda nights, limit: _lessons(histories, nights, limit, settings.seed),
@@ -107,7 +127,7 @@ def _lessons(histories: DataFrame, nights: list[candidates.Night], limit: int, s
         parts = np.array_split(np.arange(known.n_users), -(-known.n_users // _USERS_A_LESSON) or 1)
         return [candidates.tuning_rows(take(known, part), shared.value) for part in parts]
 
-    return map_batches(sampled.drop("windows"), _over_users(rows), _TUNING_DDL).toArrow()
+    return map_batches(_in_order(sampled.drop("windows")), _over_users(rows), _TUNING_DDL).toArrow()
 
 
 def load_model(rows: DataFrame) -> tuple[Model, str]:
@@ -143,7 +163,13 @@ def daily_lists(
         users = pa.array(known.user_ids, pa.string())
         return [pa.RecordBatch.from_arrays([users, *aligned], names=["user_id", *columns])]
 
-    return map_batches(histories, _over_users(lists), _LIST_DDL)
+    return map_batches(_in_order(histories), _over_users(lists), _LIST_DDL)
+
+
+def _in_order(histories: DataFrame) -> DataFrame:
+    """Sorted in each partition: a shuffle hands rows over in any order, and a sequence model's last bits depend on who
+    shares a batch."""
+    return histories.sortWithinPartitions("user_id")
 
 
 def _named_items(items: pa.Array, positions: np.ndarray) -> pa.ListArray:

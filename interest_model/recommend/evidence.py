@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from interest_model.recommend.blend import MEMBERS, PERSONAL_MEMBERS, Model
+from interest_model.recommend.blend import MEMBERS, PERSONAL_MEMBERS, Collaborative, Model
 from interest_model.recommend.context import Context
 from interest_model.recommend.histories import Histories, latest
 from interest_model.recommend.sparse_scores import lookup
@@ -35,6 +35,8 @@ def speaking_for(context: Context, model: Model, rows) -> tuple[np.ndarray, np.n
     because, because_days = np.full((len(users), NAMED), -1, dtype=np.int64), np.full((len(users), NAMED), np.nan)
     for name in PERSONAL_MEMBERS:
         asked = np.flatnonzero(origins == MEMBERS.index(name))
+        if not len(asked):
+            continue
         row, pair, strength = _strengths(model, name, own, users[asked], items[asked])
         for rank, place in enumerate(_largest(row, strength)):
             best, at = pair[place], asked[row[place]]
@@ -75,16 +77,34 @@ def _strengths(model: Model, member: str, own: _Own, users: np.ndarray, items: n
     counts = np.diff(own.indptr)[users]
     row = np.repeat(np.arange(len(users)), counts)
     pair = np.arange(len(row)) + np.repeat(own.indptr[:-1][users] - (np.cumsum(counts) - counts), counts)
-    counted = own.own if member in ("ease", "own") else own.own_recent
-    strength = counted[pair] * _links(model, member, own.items[pair], items[row])
+    counted = own.own if member in ("ease", "factors", "own") else own.own_recent
+    strength = counted[pair] * links(model, member, own.items[pair], items[row])
     some = strength > 0
     return row[some], pair[some], strength[some]
 
 
-def _links(model: Model, member: str, own: np.ndarray, items: np.ndarray) -> np.ndarray:
+def links(model: Model, member: str, own: np.ndarray, items: np.ndarray) -> np.ndarray:
     """(k,) how strongly one own item speaks for one item, for a personal member."""
     if member in ("own", "own_recent"):
         return (own == items).astype(np.float64)
     if member == "content":
         return np.einsum("kd,kd->k", model.vectors[own], model.vectors[items])
+    if member == "sequence":
+        from interest_model.interest.shipped_model import item_cosines
+
+        return item_cosines(model.sequence, own, items)
+    if member == "factors":
+        return _factor_links(model.collaborative, own, items)
+    if member == "interests":
+        topics = model.topics.membership
+        return np.asarray(topics[own].multiply(topics[items]).sum(axis=1)).ravel()
     return lookup(getattr(model.collaborative, member), own, items)
+
+
+def _factor_links(learned: Collaborative, own: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """(k,) what one consumption of an own item adds to the factorisation's score of an item, see factor_scores."""
+    place = np.full(len(learned.item_users), len(learned.factor_items))
+    place[learned.factor_items] = np.arange(len(learned.factor_items))
+    factors = np.vstack([learned.factors, np.zeros((1, learned.factors.shape[1]), np.float32)])
+    scale = 1.0 / np.sqrt(np.maximum(learned.item_users[own], 1.0))
+    return scale * np.einsum("kd,kd->k", factors[place[own]], factors[place[items]])

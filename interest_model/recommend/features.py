@@ -3,14 +3,13 @@
 import numpy as np
 import scipy.sparse as sp
 
-from interest_model.recommend.blend import PERSONAL_MEMBERS, Collaborative, Model
+from interest_model.recommend.blend import ITEM_HALF_LIVES_DAYS, PERSONAL_MEMBERS, Collaborative, Model
 from interest_model.recommend.context import Context
 from interest_model.recommend.histories import Histories, latest
 from interest_model.recommend.interests import of_items
 from interest_model.recommend.popularity import ItemCounts, decayed
 from interest_model.recommend.sparse_scores import lookup
 
-ITEM_HALF_LIVES_DAYS = (0.5, 1.0, 2.0, 7.0, 14.0, 56.0, 112.0)
 _ITEM_NAMES = (
     *(f"popularity_{half_life:g}_days" for half_life in ITEM_HALF_LIVES_DAYS),
     "rise_month", "rise_week", "age_days", "silent_days", "users", "repeat_rate",
@@ -28,6 +27,9 @@ all the user's days; own_last_days, own_first_days: ln(1 + age), -1 where never;
 between the user's own, -1 with fewer than two; own_60_days: events with a half life of 60 days. user_days: days on
 which the user acted; user_last_days, user_first_days: ln(1 + age). The members' scores; ease_once: EASE on items
 taken, however often; ease_rank, lift_rank: ln(rank) among the user's candidates. interest_*: see interests.of_items."""
+
+TREE_FEATURES = (*FEATURES, "blend", "blend_rank")
+"""What the boosted ranker reads: beside FEATURES ln of the blend's score, and of its rank among the candidates."""
 
 _FLOOR = 1e-6
 _OWN_HALF_LIFE_DAYS = 60.0
@@ -98,6 +100,12 @@ def pair_features(context: Context, model: Model, rows: np.ndarray, columns: np.
         interests,
     ]
     return np.concatenate(parts, axis=1, dtype=np.float32)
+
+
+def with_blend(pairs: np.ndarray, rows: np.ndarray, blend: np.ndarray) -> np.ndarray:
+    """(k, F + 2) float32 in TREE_FEATURES order from pair_features (k, F) of rows (k,) and the blend's scores (k,)."""
+    said = np.log(np.maximum(blend, _FLOOR)), np.log(_ranks(rows, blend))
+    return np.column_stack([pairs, *said]).astype(np.float32)
 
 
 def _own_features(histories: Histories, n_items: int, at_day: float, rows: np.ndarray, columns: np.ndarray):

@@ -19,9 +19,17 @@ from threadpoolctl import threadpool_limits
 from interest_model.config import Ranker
 from interest_model.errors import ConfigError
 from interest_model.recommend import boosted, candidates, members, weights
-from interest_model.recommend.blend import MEMBERS, POPULARITY_MEMBERS, Collaborative, ItemTopics, Model
+from interest_model.recommend.blend import (
+    MEMBERS,
+    NO_SEQUENCE,
+    POPULARITY_MEMBERS,
+    Collaborative,
+    ItemTopics,
+    Model,
+    SequenceMember,
+)
 from interest_model.recommend.candidates import Night, Past
-from interest_model.recommend.features import repeaters
+from interest_model.recommend.features import repeaters, with_blend
 from interest_model.recommend.histories import Histories, latest
 from interest_model.recommend.popularity import ItemCounts, decayed, head_items, recent
 from interest_model.recommend.weights import TuningSet
@@ -33,12 +41,13 @@ _ON_ONE_THREAD = threadpool_limits.wrap(limits=1)
 
 class Known(NamedTuple):
     """What is known of items: item_ids (n,) str, ascending; past: their counts and first days; texts (n, d) float32:
-    see text_vectors; topics: see blend.ItemTopics."""
+    see text_vectors; topics, sequence: see blend.ItemTopics and SequenceMember."""
 
     item_ids: np.ndarray
     past: Past
     texts: np.ndarray
     topics: ItemTopics
+    sequence: SequenceMember = NO_SEQUENCE
 
 
 class Readers(NamedTuple):
@@ -68,11 +77,11 @@ def night_model(known: Known, read: Readers, at_day: float, settings: Ranker, re
     nights = lesson_nights(draft, known.past, at_day, settings)
     lessons = weights.from_rows(read.lessons(nights, settings.lesson_users), n_half_lives)
     ended = lessons.nights <= at_day - settings.tuning_days - settings.lesson_days + 1e-9
-    early = boosted_ranker(lessons, ended, repeats, settings)
-    chances = np.zeros(tuning.real.shape)
-    chances[tuning.real] = boosted.chances(early, tuning.pairs[tuning.real])
+    asked, chances = candidates_of(tuning, repeats), np.zeros(tuning.real.shape)
+    early = boosted_ranker(lessons, ended, learned, repeats, settings)
+    chances[asked] = boosted.chances(early, tree_rows(tuning, asked, learned, repeats))
     mix = weights.learn_mix(tuning, learned, chances, settings.weights_shrinkage, repeats)
-    return with_boosted(model, boosted_ranker(lessons, np.ones_like(ended), repeats, settings), mix)
+    return with_boosted(model, boosted_ranker(lessons, np.ones_like(ended), learned, repeats, settings), mix)
 
 
 def ease_head(counts: ItemCounts, n_items: int, at_day: float, size: int) -> np.ndarray:
@@ -94,15 +103,17 @@ def collaborative(rows: pa.Table, n_items: int, head: np.ndarray, settings: Rank
     """The collaborative members from all partial sums."""
     sums = members.from_rows(rows, "transitions", n_items)
     gram = members.from_rows(rows, "gram", n_items)
-    users = gram.diagonal()
+    users, block = gram.diagonal(), members.head_gram(gram, head)
     lifted = (sums @ sp.diags(np.maximum(users, 1.0) ** -0.5)).tocsr()
     width, shrinkage = settings.neighbours, settings.transition_shrinkage
     return Collaborative(
         transitions=members.transition_weights(sums, users, width, shrinkage),
         lift=members.transition_weights(lifted, users, width, shrinkage),
-        ease=members.ease_neighbours(gram, head, settings.ease_l2, width),
+        ease=members.ease_neighbours(block, head, settings.ease_l2, (n_items, width)),
         item_users=users,
         item_repeaters=members.from_rows(rows, "repeaters", n_items).diagonal(),
+        factor_items=head,
+        factors=members.item_factors(block, settings.factor_dimensions, settings.seed),
     )
 
 
@@ -144,6 +155,8 @@ def draft_model(known: Known, fitted: Collaborative, settings: Ranker) -> Model:
         mix_novel=np.array(0.0),
         mix_repeat=np.array(0.0),
         mix_scales=np.ones(2),
+        sequence=known.sequence.weights,
+        sequence_from=np.array(known.sequence.from_day),
         topics=known.topics,
         topic_shares=np.zeros(len(known.topics.names)),
     )
@@ -189,15 +202,29 @@ def first_lesson(at_day: float, settings: Ranker) -> float:
     return at_day - settings.learning_days
 
 
-def boosted_ranker(lessons: TuningSet, ended: np.ndarray, repeats: bool, settings: Ranker) -> np.ndarray:
+def boosted_ranker(
+    lessons: TuningSet, ended: np.ndarray, learned: weights.Learned, repeats: bool, settings: Ranker
+) -> np.ndarray:
     """Trees (see boosted.fit) of the lessons marked in ended (g,) bool; few of them teach nothing: then there are none.
 
-    Where the domain does not repeat, the user's own items are no candidates.
+    learned: the blend, whose score of a candidate the trees read too (stacking, Wolpert 1992).
     """
-    rows = lessons.real & ended[:, None] if repeats else lessons.real & ended[:, None] & ~lessons.seen
     if np.count_nonzero(ended) < settings.lesson_min_users:
         return boosted.NO_TREES
-    return boosted.fit(lessons.pairs[rows], lessons.hits[rows], settings)
+    asked = candidates_of(lessons, repeats) & ended[:, None]
+    return boosted.fit(tree_rows(lessons, asked, learned, repeats), lessons.hits[asked], settings)
+
+
+def candidates_of(tuning: TuningSet, repeats: bool) -> np.ndarray:
+    """(g, c) bool: what may be listed. Where the domain does not repeat, the user's own items are no candidates."""
+    return tuning.real if repeats else tuning.real & ~tuning.seen
+
+
+def tree_rows(tuning: TuningSet, asked: np.ndarray, learned: weights.Learned, repeats: bool) -> np.ndarray:
+    """(k, F) what the trees read of the candidates marked in asked (g, c) bool."""
+    novel, again = weights.blend_scores(tuning, learned)
+    blend = again if repeats else novel
+    return with_blend(tuning.pairs[asked], np.nonzero(asked)[0], blend[asked])
 
 
 def finished_model(draft: Model, learned: weights.Learned, past: Past, at_day: float, settings: Ranker) -> Model:

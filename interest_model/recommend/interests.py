@@ -69,6 +69,16 @@ def rule_of(numbers: np.ndarray) -> StateSettings:
     return StateSettings(**{name: float(value) for name, value in zip(_RULE, numbers, strict=True)})
 
 
+def lifts(found: States, model: Model, n_users: int) -> np.ndarray:
+    """(n_users, k) share of each topic among the user's interests over everybody's share. Topics that the user never
+    touched have what the prior leaves them."""
+    numbers = rule_of(model.topics.rule)
+    totals = np.bincount(found.users, found.evidence, n_users)
+    lifted = np.repeat((numbers.prior_events / (totals + numbers.prior_events))[:, None], len(model.topic_shares), 1)
+    lifted[found.users, found.topics] = found.share / np.maximum(model.topic_shares[found.topics], 1e-12)
+    return lifted
+
+
 def of_items(found: States, model: Model, n_users: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """(p, 3) of each pair of a user and an item: ln of the share of the item's topics among the user's interests over
     everybody's share, its trend per day, and ln of the short-term over the long-term share.
@@ -76,13 +86,8 @@ def of_items(found: States, model: Model, n_users: int, rows: np.ndarray, column
     Means over the item's topics, weighted by membership; zeros for an item without topics, and in trend and rise for
     topics that the user never touched.
     """
-    k = len(model.topic_shares)
-    numbers = rule_of(model.topics.rule)
-    totals = np.bincount(found.users, found.evidence, n_users)
-    untouched = np.log(numbers.prior_events / (totals + numbers.prior_events))
-    values = np.zeros((n_users, 3, k), dtype=np.float32)
-    values[:, 0] = untouched[:, None]
-    values[found.users, 0, found.topics] = np.log(found.share / np.maximum(model.topic_shares[found.topics], 1e-12))
+    values = np.zeros((n_users, 3, len(model.topic_shares)), dtype=np.float32)
+    values[:, 0] = np.log(lifts(found, model, n_users))
     values[found.users, 1, found.topics] = found.trend_per_day
     rise = (found.short_share + _FLOOR) / (found.long_share + _FLOOR)
     values[found.users, 2, found.topics] = np.log(rise)

@@ -3,8 +3,12 @@
 import numpy as np
 import scipy.sparse as sp
 
-from interest_model.recommend.blend import Model
+from interest_model.interest.states_of_users import States
+from interest_model.recommend.blend import Collaborative, Model
 from interest_model.recommend.histories import Histories, latest
+from interest_model.recommend.interests import lifts
+
+_FACTOR_ITEMS = _SEQUENCE_ITEMS = 300  # of each user; further down nobody is listed, and sums cost by the entry
 
 
 def queries(histories: Histories, n_items: int, at_day: float, half_life: float) -> sp.csr_matrix:
@@ -17,21 +21,27 @@ def queries(histories: Histories, n_items: int, at_day: float, half_life: float)
     return matrix
 
 
-def member_scores(histories: Histories, model: Model, at_day: float) -> dict[str, sp.csr_matrix]:
+def member_scores(
+    histories: Histories, model: Model, at_day: float, interests: States
+) -> dict[str, sp.csr_matrix]:
     """Scores of the PERSONAL_MEMBERS, tempered, each (n_users, n_items) CSR; an absent entry is a score of zero.
 
-    Only the latest model.history_length events of each user are read.
+    Only the latest model.history_length events of each user are read. interests: the users' states at at_day.
     """
     histories = latest(histories, int(model.history_length))
     _, query_half_life, own_half_life = model.half_lives
     recent = queries(histories, model.n_items, at_day, query_half_life)
     own = queries(histories, model.n_items, at_day, own_half_life)
     share = _unit_rows(recent)
+    learned = model.collaborative
     said = {
-        "transitions": (share @ model.collaborative.transitions).tocsr(),
-        "lift": (share @ model.collaborative.lift).tocsr(),
-        "ease": (own @ model.collaborative.ease).tocsr(),
+        "transitions": (share @ learned.transitions).tocsr(),
+        "lift": (share @ learned.lift).tocsr(),
+        "ease": (own @ learned.ease).tocsr(),
+        "factors": factor_scores(own, learned),
         "content": content_scores(share, model),
+        "interests": interest_scores(interests, model, histories.n_users),
+        "sequence": sequence_scores(histories, model, at_day),
         "own": own,
         "own_recent": recent,
     }
@@ -52,14 +62,59 @@ def _unit_rows(matrix: sp.csr_matrix) -> sp.csr_matrix:
     return (sp.diags((1.0 / np.maximum(totals, 1e-30)).astype(np.float32)) @ matrix).tocsr()
 
 
-def content_scores(share: sp.csr_matrix, model: Model) -> sp.csr_matrix:
-    """(n_users, n_items) CSR: dot product of the user's mean item vector and each pool item's; zero below zero.
+def factor_scores(own: sp.csr_matrix, learned: Collaborative) -> sp.csr_matrix:
+    """(n_users, n_items) CSR: the _FACTOR_ITEMS best of each user by the factorisation; zero below zero.
 
-    A matrix product adds up a row's terms in an order that depends on the batch. Steps of 2**-20 swallow that, so a
-    user's scores do not depend on who else is in the batch, nor the night's model on how events lie in files.
+    own (n_users, n_items): the user's items, see `queries`. Rounded as in content_scores.
     """
+    head, factors = learned.factor_items, learned.factors.astype(np.float64)
+    if not factors.size:
+        return sp.csr_matrix(own.shape, dtype=np.float32)
+    scale = 1.0 / np.sqrt(np.maximum(learned.item_users[head], 1.0))
+    found = _rounded(((own[:, head] @ sp.diags(scale)) @ factors) @ factors.T)
+    width = min(_FACTOR_ITEMS, len(head))
+    best = np.sort(np.argpartition(-found, width - 1, axis=1)[:, :width], axis=1)
+    values = np.take_along_axis(found, best, axis=1)
+    entries = (values.ravel().astype(np.float32), head[best].ravel(), np.arange(len(found) + 1) * width)
+    return sp.csr_matrix(entries, own.shape)
+
+
+def interest_scores(interests: States, model: Model, n_users: int) -> sp.csr_matrix:
+    """(n_users, n_items) CSR: popularity (half life 7 days) of each pool item times how much more of the user's
+    interests than of everybody's its topics hold: sum over topics of membership * share / everybody's share.
+    """
+    shape, topics = (n_users, model.n_items), model.topics.membership[model.pool]
+    if not topics.nnz:
+        return sp.csr_matrix(shape, dtype=np.float32)
+    found = _rounded(lifts(interests, model, n_users) @ topics.T.toarray()) * model.weekly_popularity[model.pool]
+    entries = (found.ravel().astype(np.float32), np.tile(model.pool, n_users), np.arange(n_users + 1) * len(model.pool))
+    return sp.csr_matrix(entries, shape)
+
+
+def sequence_scores(histories: Histories, model: Model, at_day: float) -> sp.csr_matrix:
+    """(n_users, n_items) CSR: the _SEQUENCE_ITEMS best of each user by the sequence model, see neural_scores; nothing
+    without a model, and at moments before the end of what it was trained on."""
+    if not len(model.sequence) or at_day < float(model.sequence_from):
+        return sp.csr_matrix((histories.n_users, model.n_items), dtype=np.float32)
+    from interest_model.interest.shipped_model import packed_here  # torch: only where there is such a model
+    from interest_model.recommend.sequence_scores import neural_scores
+
+    return neural_scores(packed_here(model.sequence), histories, at_day, _SEQUENCE_ITEMS)
+
+
+def _rounded(scores: np.ndarray) -> np.ndarray:
+    """Scores of zero and above in steps of 2**-20.
+
+    A matrix product adds up a row's terms in an order that depends on the batch. The steps swallow that, so a user's
+    scores do not depend on who else is in the batch, nor the night's model on how events lie in files.
+    """
+    return np.rint(np.maximum(scores, 0.0) * 2.0**20) * 2.0**-20
+
+
+def content_scores(share: sp.csr_matrix, model: Model) -> sp.csr_matrix:
+    """(n_users, n_items) CSR: dot product of the user's mean item vector and each pool item's; zero below zero."""
     vectors = model.vectors.astype(np.float64)
-    similarity = np.rint(np.maximum((share @ vectors) @ vectors[model.pool].T, 0.0) * 2.0**20) * 2.0**-20
+    similarity = _rounded((share @ vectors) @ vectors[model.pool].T)
     n_users, width = similarity.shape
     indices = np.tile(model.pool, n_users)
     entries = (similarity.ravel().astype(np.float32), indices, np.arange(n_users + 1) * width)

@@ -1,4 +1,4 @@
-"""The collaborative members of the blend: item transitions and EASE, fitted by mergeable sums over users. No Spark.
+"""The collaborative members of the blend: item transitions, EASE and factors, by mergeable sums over users. No Spark.
 
 A partial fit takes the histories of some users and returns item-by-item sums. Sums of different users merge by adding,
 so users never leave their partition. All summed values are multiples of 2**-8 or so and exact in floating point: the
@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import scipy.linalg
 import scipy.sparse as sp
+from sklearn.utils.extmath import randomized_svd
 
 from interest_model.recommend.histories import Histories, instants
 
@@ -112,11 +113,35 @@ def transition_weights(sums: sp.csr_matrix, counts: np.ndarray, neighbours: int,
     return strongest(weights, neighbours)
 
 
-def ease_neighbours(gram: sp.csr_matrix, head: np.ndarray, l2: float, neighbours: int) -> sp.csr_matrix:
-    """(n, n) float32 EASE weights among the head items, the `neighbours` strongest (by size) of each row's item."""
+def head_gram(gram: sp.csr_matrix, head: np.ndarray) -> np.ndarray:
+    """(h, h) float64, symmetric: users who consumed both of two head items; on the diagonal users of each."""
     block = gram[head][:, head].toarray()
-    block += np.triu(block, 1).T
-    return strongest(_embed(ease_weights(block, l2), head, gram.shape[0], neighbours), neighbours)
+    return block + np.triu(block, 1).T
+
+
+def ease_neighbours(gram: np.ndarray, head: np.ndarray, l2: float, shape: tuple[int, int]) -> sp.csr_matrix:
+    """(n, n) float32 EASE weights among the head items, the strongest (by size) of each row's item.
+
+    gram: see head_gram. shape: n items, and how many entries of a row stay.
+    """
+    n_items, neighbours = shape
+    return strongest(_embed(ease_weights(gram, l2), head, n_items, neighbours), neighbours)
+
+
+def item_factors(gram: np.ndarray, dimensions: int, seed: int) -> np.ndarray:
+    """(h, d) float32 V: the leading eigenvectors of S G S, with G = gram (see head_gram) and S = diag(G) ** -0.5.
+
+    PureSVD (Cremonesi, Koren and Turrin 2010, "Performance of Recommender Algorithms on Top-N Recommendation Tasks",
+    section 3.3) on items scaled as in EigenRec (Nikolakopoulos et al. 2019): a user of item vector x is x S V, the
+    score of item j (x S V V')_j. d is at most h / 4: with d = h only the user's own items would score.
+    """
+    width = min(dimensions, len(gram) // 4)
+    if not width:
+        return np.zeros((len(gram), 0), dtype=np.float32)
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(gram), 1.0))
+    cosines = (gram * scale * scale[:, None]).astype(np.float32)
+    _, _, axes = randomized_svd(cosines, width, n_iter=4, random_state=seed)
+    return axes.T.astype(np.float32)
 
 
 def _embed(weights: np.ndarray, head: np.ndarray, n_items: int, neighbours: int) -> sp.csr_matrix:

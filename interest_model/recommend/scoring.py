@@ -9,7 +9,7 @@ from interest_model.recommend.blend import MEMBERS, PERSONAL_MEMBERS, POPULARITY
 from interest_model.recommend.boosted import chances
 from interest_model.recommend.context import Context, context_at
 from interest_model.recommend.evidence import speaking_for
-from interest_model.recommend.features import pair_features
+from interest_model.recommend.features import pair_features, with_blend
 from interest_model.recommend.histories import Histories, take
 from interest_model.recommend.interests import Named, named_interests
 from interest_model.recommend.relisting import NO_DIVERSITY, Diversity, relisted
@@ -92,7 +92,8 @@ def best_candidates(context: Context, model: Model, length: int, repeats: bool, 
     users, ranks, items, blend = top(allowed, max(length, _RESCORED))
     found, scored = np.zeros(len(users)), ranks <= _RESCORED
     if boosted:
-        found[scored] = chances(model.trees, pair_features(context, model, users[scored], items[scored]))
+        pairs = pair_features(context, model, users[scored], items[scored])
+        found[scored] = chances(model.trees, with_blend(pairs, users[scored], blend[scored]))
     return Candidates(users, items, blend, found)
 
 

@@ -123,14 +123,19 @@ def learn_mix(tuning: TuningSet, learned: Learned, chances: np.ndarray, shrinkag
 
     chances (g, c): the boosted ranker's, of trees that have not seen these nights. With an empty set it gets nothing.
     """
-    features = member_features(tuning, learned.half_lives) / learned.scales
-    novel, again = features @ learned.weights_novel, features @ learned.weights_repeat
+    novel, again = blend_scores(tuning, learned)
     scales = np.array([_typical_best(again if repeats else novel, tuning.real), _typical_best(chances, tuning.real)])
     shares = [
         _best_share(Judge(tuning, variant), blend / scales[0], chances / scales[1], shrinkage)
         for variant, blend in ((False, novel), (repeats, again))
     ]
     return Mix(*shares, scales)
+
+
+def blend_scores(tuning: TuningSet, learned: Learned) -> tuple[np.ndarray, np.ndarray]:
+    """(g, c) both: the blend's scores by weights_novel and by weights_repeat."""
+    features = member_features(tuning, learned.half_lives) / learned.scales
+    return features @ learned.weights_novel, features @ learned.weights_repeat
 
 
 def _best_share(judge: Judge, blend: np.ndarray, boosted: np.ndarray, shrinkage: float) -> float:

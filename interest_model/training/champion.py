@@ -1,5 +1,6 @@
 """The model that a night uses: what table promotions says was in force on its run_date, loaded from the registry."""
 
+from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -38,12 +39,14 @@ class Champion(NamedTuple):
         return self.packaged.with_catalogue(items.item_ids, features, encoder_version(encoder))
 
 
-def load_champion(night: "Night") -> Champion | None:
-    """The model in force on the night, the same however late the night is run; None: there is none. Loaded once.
+def load_champion(night: "Night", day: date | None = None) -> Champion | None:
+    """The model in force on a day, by default the night's, the same however late it is asked for; None: there is none.
+    Loaded once.
 
     DataError names model and version where the registry cannot give it.
     """
-    return night.once("champion", lambda: _loaded(night))
+    day = day or night.run_date
+    return night.once(f"champion of {day}", lambda: _loaded(night, day))
 
 
 def tonight(night: "Night", champion: Champion, events: DataFrame) -> tuple[Catalogue, SequenceModel]:
@@ -58,9 +61,9 @@ def tonight(night: "Night", champion: Champion, events: DataFrame) -> tuple[Cata
     return night.once("champion tonight", make)
 
 
-def _loaded(night: "Night") -> Champion | None:
+def _loaded(night: "Night", day: date) -> Champion | None:
     name = night.settings.promotion.model
-    version = champion_as_of(decisions(night.storage), name, night.run_date)
+    version = champion_as_of(decisions(night.storage), name, day)
     if version is None:
         return None
     registry = open_registry(night.storage, night.settings.tracking)

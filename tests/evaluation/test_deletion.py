@@ -29,7 +29,8 @@ def test_names_that_say_nothing_are_found_out(board):
     picked = [rng.permutation(world.items[world.indptr[user] : world.indptr[user + 1]])[:3] for user in lists.users]
     blind = lists._replace(because=np.array(picked, dtype=np.int64))
     drops = score_drops(world, model, 40.0, blind, repeats=False, seed=1)
-    assert drops.named.mean() - drops.drawn.mean() < 0.05
+    difference = drops.named - drops.drawn
+    assert difference.mean() < 3 * difference.std() / np.sqrt(len(difference))  # within what chance gives
 
 
 def test_nobody_to_ask(board):

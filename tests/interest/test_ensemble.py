@@ -17,8 +17,8 @@ from interest_model.interest.model import Ensemble
 from interest_model.interest.shipped_model import model_here, shipped
 from interest_model.interest.vectors_of_users import vectors
 from interest_model.recommend.histories import take
+from interest_model.recommend.sequence_scores import neural_scores
 from interest_model.training.batches import Sequences, scoring_batches
-from interest_model.training.neural_scores import neural_scores
 from tests.interest.parts import model_settings
 from tests.interest.test_vectors_of_users import AHEAD, KINDS, model, people
 from tests.training.worlds import FEATURES, N_ITEMS

@@ -8,7 +8,7 @@ from interest_model.recommend import boosted, fit, scoring, weights
 from interest_model.recommend.blend import MEMBERS, Model
 from interest_model.recommend.candidates import Past
 from interest_model.recommend.context import context_at
-from interest_model.recommend.features import FEATURES
+from interest_model.recommend.features import TREE_FEATURES
 from interest_model.recommend.sparse_scores import lookup
 from tests.recommend.test_weights import EVEN, tuning
 from tests.recommend.worlds import counts_of, fitted, histories, ranker_settings
@@ -18,7 +18,7 @@ SETTINGS = ranker_settings(boosting_leaf_rows=20, boosting_rounds=30)
 
 def lessons(n: int = 2_000, seed: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """Pairs that are taken where the second feature is above one half and the third is not."""
-    values = np.random.default_rng(seed).random((n, len(FEATURES))).astype(np.float32)
+    values = np.random.default_rng(seed).random((n, len(TREE_FEATURES))).astype(np.float32)
     return values, (values[:, 1] > 0.5) & (values[:, 2] <= 0.5)
 
 
@@ -43,7 +43,7 @@ def test_without_both_kinds_of_rows_there_are_no_trees():
 
 
 def test_the_boosted_ranker_gets_the_share_it_earns():
-    given = tuning(good=2)
+    given = tuning(good="ease")
     learned = weights.learn(given, EVEN[None], 1e6, repeats=True)
     knowing = weights.learn_mix(given, learned, given.hits.astype(float), 0.0, repeats=True)
     assert min(knowing.novel, knowing.repeat) > 0.3
@@ -54,7 +54,7 @@ def test_the_boosted_ranker_gets_the_share_it_earns():
 
 
 def test_few_user_nights_keep_the_share_near_one_half():
-    given = tuning(good=2)
+    given = tuning(good="ease")
     learned = weights.learn(given, EVEN[None], 1e6, repeats=True)
     for chances in (given.hits, ~given.hits):
         shrunk = weights.learn_mix(given, learned, chances.astype(float), 1e6, repeats=True)

@@ -44,7 +44,8 @@ def test_item_facts_read_only_what_was_before():
     days, sizes = np.array([1.0, 9.0, 2.0, 12.0]), np.array([1.0, 3.0, 2.0, 50.0])
     counts = ItemCounts(np.array([0, 0, 1, 1], np.int32), days, sizes)
     none = sp.csr_matrix((2, 2), dtype=np.float32)
-    learned = Collaborative(none, none, none, item_users=np.array([3.0, 2.0]), item_repeaters=np.array([1.0, 0.0]))
+    nothing = np.zeros(0, np.int32), np.zeros((0, 0), np.float32)
+    learned = Collaborative(none, none, none, np.array([3.0, 2.0]), np.array([1.0, 0.0]), *nothing)
     facts = dict(zip(FEATURES, features.item_facts(counts, np.array([1.0, 2.0]), learned, 10.0).T, strict=False))
     weight = [1 * 0.5 ** (9 / 7) + 3 * 0.5 ** (1 / 7), 2 * 0.5 ** (8 / 7)]
     expected = np.log(np.array([1.0, weight[1] / weight[0]]) + 1e-6)
@@ -82,3 +83,11 @@ def test_nobody_and_nothing():
     none = np.zeros(0, dtype=np.int64)
     found = features.pair_features(context_at(nobody, model, 10.0), model, none, none)
     assert found.shape == (0, len(FEATURES))
+
+
+def test_the_blend_is_read_with_its_rank_by_hand():
+    pairs = np.arange(8, dtype=np.float32).reshape(4, 2)
+    found = features.with_blend(pairs, np.array([0, 0, 0, 1]), np.array([0.5, 2.0, 2.0, 0.0]))
+    assert found[:, :2].tolist() == pairs.tolist()
+    assert found[:, 2] == pytest.approx(np.log([0.5, 2.0, 2.0, 1e-6]))
+    assert found[:, 3] == pytest.approx(np.log([3.0, 1.0, 1.0, 1.0]))

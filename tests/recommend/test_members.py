@@ -113,7 +113,25 @@ def test_strongest_keeps_the_largest_and_the_first_of_a_tie(rows, width):
 def test_ease_neighbours_leave_items_outside_the_head_alone():
     world = checkerboard()
     head = np.arange(0, 10, dtype=np.int32)
-    weights = members.ease_neighbours(members.gram_sums(world, 40, head).astype(float), head, 10.0, 3)
+    block = members.head_gram(members.gram_sums(world, 40, head).astype(float), head)
+    weights = members.ease_neighbours(block, head, 10.0, (40, 3))
     rows, columns = weights.nonzero()
     assert set(rows) | set(columns) <= set(range(10))
     assert np.diff(weights.indptr).max() <= 3
+
+
+def test_factors_are_the_leading_eigenvectors_of_the_cosines():
+    world = checkerboard(n_users=40, n_items=24)
+    taken = np.zeros((40, 24))
+    taken[world.rows, world.items] = 1.0
+    cosines = taken.T @ taken / np.sqrt(np.outer(taken.sum(axis=0), taken.sum(axis=0)))
+    found = members.item_factors(taken.T @ taken, 2, seed=1)
+    values, axes = np.linalg.eigh(cosines)
+    assert values[-2] > values[-3] + 0.3  # two halves: two dimensions that stand out
+    assert found @ found.T == pytest.approx(axes[:, -2:] @ axes[:, -2:].T, abs=1e-4)
+
+
+def test_factors_of_few_items_and_of_none():
+    assert members.item_factors(np.eye(12), 64, seed=1).shape == (12, 3)
+    assert members.item_factors(np.eye(3), 0, seed=1).shape == (3, 0)
+    assert members.item_factors(np.zeros((0, 0)), 64, seed=1).shape == (0, 0)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from interest_model.recommend import scoring, sparse_scores
 from interest_model.recommend.blend import MEMBERS, Model
+from interest_model.recommend.context import context_at
 from interest_model.recommend.histories import take
-from interest_model.recommend.member_scores import content_scores, member_scores, queries
 from interest_model.recommend.relisting import NO_DIVERSITY, Diversity
 from tests.recommend.worlds import checkerboard, fitted, histories
 
@@ -20,7 +20,7 @@ ALL_OF_IT = Diversity("mmr", 1.0, 20)
 def board():
     """A planted world, its model at day 40, and the histories."""
     world = checkerboard()
-    return world, fitted(world, 40, 40.0, neighbours=20, ease_l2=5.0)
+    return world, fitted(world, 40, 40.0, neighbours=20, ease_l2=5.0, factor_dimensions=4)
 
 
 def only(model: Model, member: str) -> Model:
@@ -28,7 +28,7 @@ def only(model: Model, member: str) -> Model:
     return dataclasses.replace(model, weights_novel=weights, weights_repeat=weights)
 
 
-@pytest.mark.parametrize("member", ["transitions", "lift", "ease"])
+@pytest.mark.parametrize("member", ["transitions", "lift", "ease", "factors"])
 def test_a_collaborative_member_finds_the_planted_half(board, member):
     world, model = board
     lists = scoring.recommend(world, only(model, member), 40.0, 8, repeats=False)
@@ -56,7 +56,7 @@ def test_content_finds_items_nobody_consumed_yet():
     vectors = np.zeros((42, 4), np.float32)
     vectors[np.arange(42), np.arange(42) % 2] = 1.0
     model = only(fitted(whole, 42, 40.0, vectors=vectors), "content")
-    scores = member_scores(take(whole, np.arange(60)), model, 40.0)["content"].toarray()
+    scores = context_at(take(whole, np.arange(60)), model, 40.0).members["content"].toarray()
     assert (scores[0::2, 40] > 0.99).all() and (scores[0::2, 41] == 0).all()
     assert (scores[1::2, 41] > 0.99).all() and (scores[1::2, 40] == 0).all()
 
@@ -138,11 +138,6 @@ def test_the_model_survives_its_arrays(board):
     assert all(array.dtype != object for array in model.to_arrays().values())
 
 
-def test_queries_halve_with_age_and_add_up():
-    found = queries(histories({"a": [(1, 6.0), (0, 8.0), (1, 8.0)]}), 2, 10.0, 2.0).toarray()
-    assert found.tolist() == [[0.5, 0.75]]
-
-
 cells = st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0, -1.0]), min_size=6, max_size=6), min_size=1, max_size=4)
 
 
@@ -155,20 +150,6 @@ def test_top_is_a_stable_sort_of_each_row(rows, length):
         assert columns[here].tolist() == expected
         assert ranks[here].tolist() == list(range(1, len(expected) + 1))
         assert scores[here].tolist() == [row[c] for c in expected]
-
-
-def test_content_scores_do_not_depend_on_the_batch_to_the_last_bit():
-    rng = np.random.default_rng(5)
-    world = histories({f"u{n}": [(int(rng.integers(0, 30)), float(k)) for k in range(6)] for n in range(700)})
-    model = fitted(world, 30, 10.0)
-    vectors = rng.normal(size=(30, 64)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    model = dataclasses.replace(model, vectors=vectors, pool=np.arange(30, dtype=np.int32))
-    share = queries(world, 30, 10.0, 14.0)
-    whole = content_scores(share, model).toarray()
-    assert np.allclose(whole, np.maximum((share @ vectors) @ vectors.T, 0.0), atol=1e-5)
-    for some in ([0], [3, 511], range(513), range(500, 700)):
-        assert content_scores(share[list(some)], model).toarray().tobytes() == whole[list(some)].tobytes()
 
 
 def test_without_topics_the_texts_of_a_history_say_how_much_diversity_it_gets():

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from interest_model.interest.model import SequenceModel
-from interest_model.recommend.histories import Histories, take
+from interest_model.recommend.histories import Histories
 from interest_model.training.batches import Sequences, scoring_batches
 from interest_model.training.ranking import best_of
 
@@ -38,24 +38,6 @@ def neural_scores(model: SequenceModel, histories: Histories, at_day: float, len
     known = histories.lengths > 0
     indptr = np.concatenate([[0], np.cumsum(known * width)])
     return sp.csr_matrix((values[known].ravel(), columns[known].ravel(), indptr), shape)
-
-
-def neural_lookup(
-    model: SequenceModel, histories: Histories, at_day: float, rows: np.ndarray, columns: np.ndarray
-) -> np.ndarray:
-    """(k,) float32 scores of pairs of user rows (k,) and item columns (k,), as in `neural_scores` with no item left
-    out; 0 for a user without events. The whole catalogue is scored for each user named: the best item sets the scale.
-    """
-    values = np.zeros(len(rows), dtype=np.float32)
-    named, place = np.unique(rows, return_inverse=True)
-    order = np.argsort(place, kind="stable")
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=len(named)))])
-    for users, scores in _batches(model, take(histories, named), at_day):
-        counts = indptr[users + 1] - indptr[users]
-        within = np.repeat(np.arange(len(users)), counts)
-        pairs = order[np.arange(len(within)) - np.repeat(np.cumsum(counts) - counts, counts) + indptr[users][within]]
-        values[pairs] = scores.numpy()[within, columns[pairs]]
-    return values * (histories.lengths[rows] > 0)
 
 
 @torch.no_grad()

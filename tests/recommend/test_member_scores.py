@@ -1,0 +1,84 @@
+"""Each personal member's scores by hand, and that a batch changes none of them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from interest_model.interest.states_of_users import StateSettings
+from interest_model.recommend import evidence, member_scores
+from interest_model.recommend.blend import ItemTopics
+from interest_model.recommend.context import context_at
+from interest_model.recommend.interests import interest_states, lifts, rule_numbers
+from interest_model.recommend.member_scores import content_scores, factor_scores, interest_scores, queries
+from tests.recommend.worlds import checkerboard, fitted, histories
+
+
+def test_queries_halve_with_age_and_add_up():
+    found = queries(histories({"a": [(1, 6.0), (0, 8.0), (1, 8.0)]}), 2, 10.0, 2.0).toarray()
+    assert found.tolist() == [[0.5, 0.75]]
+
+
+@pytest.fixture(scope="module")
+def board():
+    return fitted(checkerboard(), 40, 40.0, neighbours=20, ease_l2=5.0, factor_dimensions=4)
+
+
+def test_dense_members_do_not_depend_on_the_batch_to_the_last_bit():
+    rng = np.random.default_rng(5)
+    world = histories({f"u{n}": [(int(rng.integers(0, 30)), float(k)) for k in range(6)] for n in range(700)})
+    model = fitted(world, 30, 10.0)
+    vectors = rng.normal(size=(30, 64)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    model = dataclasses.replace(model, vectors=vectors, pool=np.arange(30, dtype=np.int32))
+    share = queries(world, 30, 10.0, 14.0)
+    whole = content_scores(share, model).toarray()
+    assert np.allclose(whole, np.maximum((share @ vectors) @ vectors.T, 0.0), atol=1e-5)
+    factors = factor_scores(share, model.collaborative).toarray()
+    for some in ([0], [3, 511], range(513), range(500, 700)):
+        assert content_scores(share[list(some)], model).toarray().tobytes() == whole[list(some)].tobytes()
+        part = factor_scores(share[list(some)], model.collaborative).toarray()
+        assert part.tobytes() == factors[list(some)].tobytes()
+
+
+def test_what_own_items_add_to_the_factorisation_is_its_score(board):
+    two = histories({"a": [(0, 30.0), (4, 35.0)], "b": [(1, 10.0), (3, 39.0)]})
+    own = queries(two, 40, 40.0, 180.0)
+    scores, weights = factor_scores(own, board.collaborative).toarray(), own.toarray()
+    for user, item in ((0, 8), (1, 9)):
+        mine = np.flatnonzero(weights[user])
+        said = evidence.links(board, "factors", mine, np.full(len(mine), item))
+        assert (weights[user, mine] * said).sum() == pytest.approx(scores[user, item], abs=2e-6)
+        assert scores[user, item] > 1e-3
+
+
+def test_only_the_best_of_the_factorisation_are_kept(board, monkeypatch):
+    own = queries(checkerboard(), 40, 40.0, 180.0)
+    whole = factor_scores(own, board.collaborative).toarray()
+    monkeypatch.setattr(member_scores, "_FACTOR_ITEMS", 5)
+    few = factor_scores(own, board.collaborative)
+    assert np.diff(few.indptr).max() == 5
+    assert few.toarray().sum(axis=1) == pytest.approx(np.sort(whole, axis=1)[:, -5:].sum(axis=1))
+
+
+def test_interests_lift_what_is_popular_in_their_topics():
+    """Items 0 and 1 are of topic 0, item 2 of both, item 3 of none. Two events count as much as the prior's two: the
+    shares of a user who took topic 0 twice are 1/2 own + 1/2 everybody's."""
+    membership = sp.csr_matrix(np.array([[1, 0], [1, 0], [0.5, 0.5], [0, 0]], np.float32))
+    topics = ItemTopics(membership, np.array(["a", "b"]), rule_numbers(StateSettings(half_life_days=1e9)))
+    model = dataclasses.replace(
+        fitted(histories({"a": [(item, 1.0) for item in range(4)]}), 4, 10.0),
+        topics=topics, topic_shares=np.array([0.5, 0.5]), pool=np.arange(4, dtype=np.int32),
+        item_facts=np.tile(np.log([[1.0], [0.5], [0.25], [1.0]]), (1, 7)).astype(np.float32),
+    )  # fmt: skip
+    states = interest_states(histories({"fan": [(0, 8.0), (1, 9.0)], "nobody": []}), model, 10.0)
+    found = interest_scores(states, model, 2).toarray()
+    assert lifts(states, model, 2) == pytest.approx(np.array([[1.5, 0.5], [1.0, 1.0]]), abs=1e-6)
+    assert found == pytest.approx(np.array([[1.5, 0.75, 0.25, 0.0], [1.0, 0.5, 0.25, 0.0]]), abs=1e-5)
+
+
+def test_without_topics_or_factors_their_members_say_nothing():
+    model = fitted(checkerboard(), 40, 40.0, factor_dimensions=0)
+    said = context_at(checkerboard(), model, 40.0).members
+    assert said["factors"].nnz == said["interests"].nnz == 0 and said["ease"].nnz > 0
