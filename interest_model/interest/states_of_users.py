@@ -7,7 +7,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from interest_model.interest import status, strength
-from interest_model.interest.status import Hits, StatusRule
+from interest_model.interest.hits import Hits
+from interest_model.interest.status import StatusRule
 from interest_model.recommend.histories import Histories, keep
 from interest_model.recommend.popularity import ItemCounts, decayed
 

@@ -6,15 +6,15 @@ visits, so the tests of silence are exact and need no estimate of a share. No Sp
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-from scipy.special import expit, gammaln, logit
 from scipy.stats import norm
+
+from interest_model.interest import moves
+from interest_model.interest.hits import Hits
 
 STATUSES = ("new", "rising", "stable", "fading", "gone", "returning")
 NEW, RISING, STABLE, FADING, GONE, RETURNING = range(len(STATUSES))
-SLOW_STEPS = 10  # Newton steps for a slow move
 
 
 @dataclass(frozen=True)
@@ -51,51 +51,6 @@ class StatusRule:
     def trend_z(self) -> float:
         """How many standard errors from zero a trend must lie."""
         return float(norm.isf(self.level / 4))
-
-
-@dataclass(frozen=True, eq=False)
-class Hits:
-    """Which visits of n users were about which topic, for p pairs of a user and a topic.
-
-    visit_indptr (n + 1,) int64: user k's visits are visit_indptr[k]:visit_indptr[k + 1], oldest first; visit_days
-    (v,) float64: days since 1970-01-01 UTC; users (p,) int64: the user of each pair; indptr (p + 1,) int64: pair i's
-    hits are visits[indptr[i]:indptr[i + 1]]; visits (h,) int64: positions in visit_days, ascending within a pair.
-    """
-
-    visit_indptr: np.ndarray
-    visit_days: np.ndarray
-    users: np.ndarray
-    indptr: np.ndarray
-    visits: np.ndarray
-
-    @cached_property
-    def counts(self) -> np.ndarray:
-        """(p,) hits of each pair."""
-        return np.diff(self.indptr)
-
-    @cached_property
-    def pairs(self) -> np.ndarray:
-        """(h,) the pair of each hit."""
-        return np.repeat(np.arange(len(self.users)), self.counts)
-
-    @cached_property
-    def numbers(self) -> np.ndarray:
-        """(h,) how many visits the user had before the hit."""
-        return self.visits - self.visit_indptr[self.users[self.pairs]]
-
-    @cached_property
-    def n_visits(self) -> np.ndarray:
-        """(p,) visits of each pair's user."""
-        return np.diff(self.visit_indptr)[self.users]
-
-    @cached_property
-    def keys(self) -> np.ndarray:
-        """(h,) ascending numbers of (pair, visit)."""
-        return self.key(self.pairs, self.visits)
-
-    def key(self, pairs: np.ndarray, visits: np.ndarray) -> np.ndarray:
-        """Number of (pair, visit); one larger than the last visit is allowed."""
-        return pairs * (len(self.visit_days) + 1) + visits
 
 
 def statuses(hits: Hits, trend: np.ndarray, trend_se: np.ndarray, at_day: float, rule: StatusRule) -> np.ndarray:
@@ -140,7 +95,7 @@ def new(hits: Hits, at_day: float, rule: StatusRule) -> np.ndarray:
     inside = _hits_before(hits, first, hits.visits[first] + window) - first
     recent = hits.visit_days[hits.visits[first]] >= at_day - rule.new_days
     found = np.zeros(len(hits.users), dtype=bool)
-    found[some] = recent & (_log_chance_of_silence(window, silent, inside) <= rule.log_silence_level)
+    found[some] = recent & (moves.log_chance_of_silence(window, silent, inside) <= rule.log_silence_level)
     return found
 
 
@@ -165,22 +120,12 @@ def _log_chance_of_end(hits: Hits, last: np.ndarray, silent: np.ndarray) -> np.n
     """Log chance of `silent` visits without a hit after hit number `last`, given the hits in as many before them."""
     window = np.minimum(silent, hits.numbers[last] + 1)
     inside = last + 1 - _hits_before(hits, last, hits.visits[last] + 1 - window)
-    return _log_chance_of_silence(window, silent, inside)
+    return moves.log_chance_of_silence(window, silent, inside)
 
 
 def _hits_before(hits: Hits, of: np.ndarray, visits: np.ndarray) -> np.ndarray:
     """Position of the first hit of the same pair as hit number `of` that is not before the stated visit."""
     return np.searchsorted(hits.keys, hits.keys[of] - hits.visits[of] + visits)
-
-
-def _log_chance_of_silence(window: np.ndarray, silent: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """ln [C(window, count) / C(window + silent, count)]: all hits fall into the window, none into the silent visits."""
-    return (
-        gammaln(window + 1)
-        - gammaln(window - count + 1)
-        - gammaln(window + silent + 1)
-        + gammaln(window + silent - count + 1)
-    )
 
 
 def sudden(hits: Hits, at_day: float, rule: StatusRule) -> np.ndarray:
@@ -196,105 +141,11 @@ def sudden(hits: Hits, at_day: float, rule: StatusRule) -> np.ndarray:
     found = np.zeros(len(hits.users), dtype=bool)
     if not len(hits.visits):
         return found
-    ratio, cuts = scan(hits)
+    ratio, cuts = moves.scan(hits)
     recent = hits.visit_days[np.minimum(cuts, len(hits.visit_days) - 1)] >= at_day - rule.sudden_days
-    best, best_recent = _most(hits, ratio), _most(hits, np.where(recent, ratio, -1.0))
-    chance = chance_of_maximum(np.sqrt(best), hits.n_visits)
+    best, best_recent = moves.largest(hits, ratio), moves.largest(hits, np.where(recent, ratio, -1.0))
+    chance = moves.chance_of_maximum(np.sqrt(best), hits.n_visits)
     steps = np.flatnonzero((best_recent >= best) & (chance <= rule.sudden_level))
-    slow = slow_ratio(hits, steps, 2 * math.log(9.0) / rule.sudden_days)
+    slow = moves.slow_ratio(hits, steps, 2 * math.log(9.0) / rule.sudden_days)
     found[steps] = best[steps] - slow > 2.0
     return found
-
-
-def scan(hits: Hits) -> tuple[np.ndarray, np.ndarray]:
-    """(2 h,) likelihood ratio of the cut before and after each hit, and the first visit after that cut.
-
-    A cut before the first or after the last visit is none: its ratio is zero.
-    """
-    pairs, logs = hits.pairs, _x_log_x(int(hits.n_visits.max()))
-    count, visits = hits.counts[pairs], hits.n_visits[pairs]
-    rank = np.arange(len(pairs)) - hits.indptr[pairs]
-    whole = _fit(logs, hits.counts, hits.n_visits)[pairs]
-    ratio = np.empty((len(pairs), 2))
-    for side in (0, 1):
-        hit, seen = rank + side, hits.numbers + side
-        parts = _fit(logs, hit, seen) + _fit(logs, count - hit, visits - seen)
-        ratio[:, side] = np.maximum(2 * (parts - whole), 0.0)
-    return ratio.ravel(), (hits.visits[:, None] + [0, 1]).ravel()
-
-
-def _most(hits: Hits, of_cuts: np.ndarray) -> np.ndarray:
-    """(p,) largest of the (2 h,) numbers of each pair's cuts, zero for a pair without hits."""
-    most = np.zeros(len(hits.users))
-    some = np.flatnonzero(hits.counts)
-    most[some] = np.maximum.reduceat(of_cuts, 2 * hits.indptr[some])
-    return most
-
-
-def slow_ratio(hits: Hits, pairs: np.ndarray, steepest: float) -> np.ndarray:
-    """Likelihood ratio, for the stated pairs (c,), of the best logistic move no steeper than `steepest` (logit per day)
-    against one share.
-
-    Newton's method on level and slope, the slope held in its bounds, steps of at most two logits; the likelihood is
-    concave and ten steps are enough; the best of all steps counts.
-    """
-    lengths = hits.n_visits[pairs]
-    ends = np.cumsum(lengths)
-    rows = np.repeat(np.arange(len(pairs)), lengths)
-    visits = np.arange(len(rows)) + (hits.visit_indptr[hits.users[pairs]] - (ends - lengths))[rows]
-    found = np.searchsorted(hits.keys, hits.key(pairs[rows], visits))
-    hit = hits.keys[np.minimum(found, len(hits.keys) - 1)] == hits.key(pairs[rows], visits)
-    days = hits.visit_days[visits]
-    days = days - (np.bincount(rows, days, len(pairs)) / lengths)[rows]
-    return _best_slow_fit(rows, days, hit.astype(np.float64), steepest)
-
-
-def _best_slow_fit(rows: np.ndarray, days: np.ndarray, hit: np.ndarray, steepest: float) -> np.ndarray:
-    n = int(rows[-1]) + 1 if len(rows) else 0
-    share = np.bincount(rows, hit, n) / np.bincount(rows, minlength=n)
-    level, slope = logit(np.clip(share, 1e-9, 1 - 1e-9)), np.zeros(n)
-    one_share = best = None
-    for _ in range(SLOW_STEPS):
-        logits = level[rows] + slope[rows] * days
-        fit = np.bincount(rows, hit * logits - np.logaddexp(0.0, logits), n)
-        one_share = fit if one_share is None else one_share
-        best = fit if best is None else np.maximum(best, fit)
-        chance = expit(logits)
-        noise = np.maximum(chance * (1 - chance), 1e-12)
-        level, slope = _newton(rows, days, hit - chance, noise, (level, slope), steepest)
-    return 2 * (best - one_share)
-
-
-def _newton(rows, days, missed, noise, at, steepest: float) -> tuple[np.ndarray, np.ndarray]:
-    """One step of both parameters; of the level alone where the slope would leave its bounds."""
-    level, slope = at
-    n = len(level)
-    by_level, by_slope = np.bincount(rows, missed, n), np.bincount(rows, missed * days, n)
-    both, mixed, squared = (np.bincount(rows, noise * days**power, n) for power in (0, 1, 2))
-    determinant = np.maximum(both * squared - mixed**2, 1e-12)
-    wanted = slope + (both * by_slope - mixed * by_level) / determinant
-    held = np.clip(wanted, -steepest, steepest)
-    step = (by_level - mixed * (held - slope)) / both
-    return level + np.clip(step, -2.0, 2.0), held
-
-
-def _x_log_x(most: int) -> np.ndarray:
-    values = np.arange(most + 1, dtype=np.float64)
-    values[1:] *= np.log(values[1:])
-    return values
-
-
-def _fit(logs: np.ndarray, hits: np.ndarray, visits: np.ndarray) -> np.ndarray:
-    """Highest binomial log likelihood of `hits` in `visits`; logs: x ln x of whole x."""
-    return logs[hits] + logs[visits - hits] - logs[visits]
-
-
-def chance_of_maximum(largest: np.ndarray, n_visits: np.ndarray) -> np.ndarray:
-    """Chance that the largest of all cuts' signed roots (standard normal each) is at least `largest`, with no step.
-
-    phi(b) (b - 1 / b) ln[(1 - e)^2 / e^2] + 4 phi(b) / b with e = 1 / n (Miller and Siegmund 1982, "Maximally selected
-    chi square statistics", Biometrics 38). Below b = 1, where it does not hold, b = 1 is taken (chance 0.97).
-    """
-    root = np.maximum(largest, 1.0)
-    span = 2 * np.log(np.maximum(n_visits - 1.0, 1.0))
-    return np.minimum(norm.pdf(root) * ((root - 1 / root) * span + 4 / root), 1.0)
