@@ -49,3 +49,19 @@ class Hits:
     def key(self, pairs: np.ndarray, visits: np.ndarray) -> np.ndarray:
         """Number of (pair, visit); one larger than the last visit is allowed."""
         return pairs * (len(self.visit_days) + 1) + visits
+
+
+def latest(hits: Hits, since: float) -> Hits:
+    """The same pairs with only the visits at or after a moment (days since 1970-01-01 UTC)."""
+    kept = hits.visit_days >= since
+    if kept.all():
+        return hits
+    dropped = np.concatenate([[0], np.cumsum(~kept)])
+    kept_hits = kept[hits.visits]
+    return Hits(
+        visit_indptr=hits.visit_indptr - dropped[hits.visit_indptr],
+        visit_days=hits.visit_days[kept],
+        users=hits.users,
+        indptr=np.concatenate([[0], np.cumsum(kept_hits)])[hits.indptr],
+        visits=(hits.visits - dropped[hits.visits])[kept_hits],
+    )

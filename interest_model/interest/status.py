@@ -1,17 +1,16 @@
 """Status of an interest by stated tests: new, rising, stable, fading, gone, returning; and whether it moved at once.
 
 A visit is one trial: it is about a topic (a hit) or not. Where nothing moved, a user's hits are exchangeable over the
-visits, so the tests of silence are exact and need no estimate of a share. No Spark.
+visits, so the tests behind a status need no estimate of a share. No Spark.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
 
 from interest_model.interest import moves
-from interest_model.interest.hits import Hits
+from interest_model.interest.hits import Hits, latest
 
 STATUSES = ("new", "rising", "stable", "fading", "gone", "returning")
 NEW, RISING, STABLE, FADING, GONE, RETURNING = range(len(STATUSES))
@@ -21,13 +20,16 @@ NEW, RISING, STABLE, FADING, GONE, RETURNING = range(len(STATUSES))
 class StatusRule:
     """What a status takes.
 
-    level: chance that a constant interest is called anything but stable. Half of it goes to the trend (two-sided), a
-    sixth to each test of silence (gone, new, returning), so that they hold together (Bonferroni).
+    level: chance that a constant interest is called anything but stable. 84 % of it go to the trend (both sides), 4 %
+    each to gone and new, 8 % to returning, so that they hold together (Bonferroni). A silence leaves a plain mark and
+    a gradual move a faint one: so the trend has the most.
     sudden_level: chance that a constant interest is flagged sudden.
     min_trend_per_day: logit per day; a smaller trend is stable however sure it is (0.01: odds x 1.32 in 28 days).
     silent_days: days without the topic before it can be gone, or can have been gone and return.
     new_days, returning_days, sudden_days: days back from the night in which the first visit, the visit that came back,
     or the step must lie.
+    trend_days: days back from the night whose visits say whether an interest rises or fades (84: three half lives of
+    evidence; what moved before and has stayed since is stable).
     """
 
     level: float = 0.05
@@ -37,34 +39,70 @@ class StatusRule:
     new_days: float = 28.0
     returning_days: float = 28.0
     sudden_days: float = 28.0
+    trend_days: float = 84.0
+
+    @property
+    def trend_level(self) -> float:
+        """Of each side: rising, fading."""
+        return 0.42 * self.level
 
     @property
     def log_silence_level(self) -> float:
-        return math.log(self.level / 6)
+        return math.log(0.04 * self.level)
 
     @property
     def log_returning_level(self) -> float:
         """As often as silences that ended within returning_days fit into them, there is a chance of error."""
-        return self.log_silence_level - math.log(max(1.0, math.ceil(self.returning_days / self.silent_days)))
+        return math.log(0.08 * self.level) - math.log(max(1.0, math.ceil(self.returning_days / self.silent_days)))
 
     @property
-    def trend_z(self) -> float:
-        """How many standard errors from zero a trend must lie."""
-        return float(norm.isf(self.level / 4))
+    def steepest(self) -> float:
+        """Logit per day of a slow move at most: it takes sudden_days or longer from a tenth to nine tenths."""
+        return 2 * math.log(9.0) / self.sudden_days
 
 
-def statuses(hits: Hits, trend: np.ndarray, trend_se: np.ndarray, at_day: float, rule: StatusRule) -> np.ndarray:
+def statuses(hits: Hits, trend: np.ndarray, at_day: float, rule: StatusRule) -> np.ndarray:
     """(p,) int8 codes of STATUSES. The first that holds: gone, new, returning, rising, fading, stable.
 
     Gone comes first: it is about the topic's last days. New comes before returning: what is younger than new_days
-    cannot have been away for long. trend, trend_se (p,): per day. A pair without hits is judged by its trend alone.
+    cannot have been away for long. But rising and fading come before all three where a slow move explains the visits of
+    the last trend_days better than the silence does (`silence_is_better`). trend (p,): per day. A pair without hits is
+    stable.
     """
-    sure = (np.abs(trend) > rule.trend_z * trend_se) & (np.abs(trend) >= rule.min_trend_per_day)
-    status = np.where(sure, np.where(trend > 0, RISING, FADING), STABLE)
+    recent = latest(hits, at_day - rule.trend_days)
+    slow = rising_or_fading(recent, trend, rule)
+    status = slow.copy()
     status[returning(hits, at_day, rule)] = RETURNING
     status[new(hits, at_day, rule)] = NEW
     status[gone(hits, at_day, rule)] = GONE
+    both = np.flatnonzero((slow != STABLE) & (status != slow))
+    slower = both[~silence_is_better(recent, both, status[both], rule)]
+    status[slower] = slow[slower]
     return status.astype(np.int8)
+
+
+def rising_or_fading(recent: Hits, trend: np.ndarray, rule: StatusRule) -> np.ndarray:
+    """(p,) codes RISING, FADING or STABLE, from the visits of the last trend_days.
+
+    The rank test (`moves.rank_chance`) decides; the trend must be of the same sign and large enough, so that no status
+    contradicts trend_per_day.
+    """
+    late, chance = moves.lateness(recent)
+    sure = (chance <= rule.trend_level) & (np.abs(trend) >= rule.min_trend_per_day) & (late * trend > 0)
+    return np.where(sure, np.where(trend > 0, RISING, FADING), STABLE)
+
+
+def silence_is_better(recent: Hits, pairs: np.ndarray, status: np.ndarray, rule: StatusRule) -> np.ndarray:
+    """(c,) bool, for the stated pairs and their status GONE, NEW or RETURNING (c,): a silence is no worse an account of
+    the visits than the best slow move, by Akaike's criterion.
+
+    Both tests have refuted "one share all along"; this says which of two moves it was. A slow move has two parameters,
+    level and slope; a silence at one end a share and a cut; one in between has two cuts, so its ratio must be larger by
+    2. Without it users with few visits whose interest fades to a tenth are called gone: a late silence is likely then.
+    """
+    silence = moves.silence_ratio(recent, pairs, status == GONE)
+    slow = moves.slow_ratio(recent, pairs, rule.steepest)
+    return silence - slow >= np.where(status == RETURNING, 2.0, 0.0)
 
 
 def gone(hits: Hits, at_day: float, rule: StatusRule) -> np.ndarray:
@@ -102,7 +140,7 @@ def new(hits: Hits, at_day: float, rule: StatusRule) -> np.ndarray:
 def returning(hits: Hits, at_day: float, rule: StatusRule) -> np.ndarray:
     """(p,) bool: within returning_days the topic came back from a silence in which it had been gone.
 
-    The test of `gone` on the visits up to the return, at a smaller level (`log_returning_level`).
+    The test of `gone` on the visits up to the return, at a level of its own (`log_returning_level`).
     """
     pairs = hits.pairs
     later = np.flatnonzero(pairs[1:] == pairs[:-1]) + 1
@@ -133,10 +171,9 @@ def sudden(hits: Hits, at_day: float, rule: StatusRule) -> np.ndarray:
 
     The binomial likelihood ratio of "one share before the cut, another after it" against "one share", its maximum over
     all cuts (Worsley 1983, Biometrika 70). The ratio is convex in the cut between two hits, so only cuts beside a hit
-    can be the best. All of these must hold: the maximum is significant (`chance_of_maximum`); the best cut, of equal
-    ones the latest, lies in the last sudden_days; and a slow move is the worse account by Akaike's criterion: the step,
-    with one parameter more, has a ratio larger by more than 2 than the best slow logistic move. A move is slow where it
-    takes sudden_days or longer from a tenth to nine tenths: a logit of 2 ln 9 / sudden_days a day at most.
+    can be the best. All of these must hold: the maximum is significant (`moves.chance_of_maximum`); the best cut, of
+    equal ones the latest, lies in the last sudden_days; and a slow move (`steepest`) is the worse account by Akaike's
+    criterion: the step, with one parameter more, has a ratio larger by more than 2 than the best slow logistic move.
     """
     found = np.zeros(len(hits.users), dtype=bool)
     if not len(hits.visits):
@@ -146,6 +183,6 @@ def sudden(hits: Hits, at_day: float, rule: StatusRule) -> np.ndarray:
     best, best_recent = moves.largest(hits, ratio), moves.largest(hits, np.where(recent, ratio, -1.0))
     chance = moves.chance_of_maximum(np.sqrt(best), hits.n_visits)
     steps = np.flatnonzero((best_recent >= best) & (chance <= rule.sudden_level))
-    slow = moves.slow_ratio(hits, steps, 2 * math.log(9.0) / rule.sudden_days)
+    slow = moves.slow_ratio(hits, steps, rule.steepest)
     found[steps] = best[steps] - slow > 2.0
     return found
