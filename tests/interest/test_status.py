@@ -138,15 +138,18 @@ def judged(planted):
 
 @pytest.fixture(scope="module")
 def planted_world():
-    planted = world(300, seed=7)
+    planted = world(2000, seed=7)
     return planted, *judged(planted)
+
+
+def right(planted, names, move: str) -> float:
+    return np.isin(names[planted.moves == move], list(RIGHT[move])).mean()
 
 
 @pytest.mark.parametrize("move", MOVES)
 def test_planted_moves_are_found(planted_world, move):
     planted, names, _ = planted_world
-    of_move = planted.moves == move
-    assert np.isin(names[of_move], list(RIGHT[move])).mean() >= 0.95
+    assert right(planted, names, move) >= 0.95
 
 
 def test_planted_steps_are_sudden_and_constant_or_growing_interests_are_not(planted_world):
@@ -165,12 +168,12 @@ def test_false_alarms_of_constant_topics_stay_at_the_level():
     assert now.sudden.mean() <= 0.05
 
 
-def test_gradual_moves_with_few_events_are_seldom_taken_for_their_opposite():
-    """With 20 to 39 events a gradual move is often not yet sure; it is found in most users and never reversed."""
-    planted = world(300, seed=9, moves=("growing", "fading"), events=(20, 39))
+def test_moves_of_users_with_few_events_are_found_in_most_and_seldom_taken_for_their_opposite():
+    """20 to 29 events, the hardest: what can be told from so few."""
+    planted = world(1000, seed=9, events=(20, 29))
     names, _ = judged(planted)
-    growing = planted.moves == "growing"
-    assert (names[growing] == "rising").mean() >= 0.75
-    assert (names[~growing] == "fading").mean() >= 0.6
-    assert not np.isin(names[growing], ["fading", "gone"]).any()
-    assert not np.isin(names[~growing], ["rising", "new"]).any()
+    floors = {"growing": 0.9, "fading": 0.82, "returning": 0.77, "gone": 0.88, "sudden": 0.93, "new": 0.9}
+    assert {move: floor for move, floor in floors.items() if right(planted, names, move) < floor} == {}
+    assert right(planted, names, "constant") >= 0.95
+    assert not np.isin(names[planted.moves == "growing"], ["fading", "gone"]).any()
+    assert not np.isin(names[planted.moves == "fading"], ["rising", "new"]).any()
