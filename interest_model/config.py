@@ -113,6 +113,7 @@ class Interest:
     new_days: float
     returning_days: float
     sudden_days: float
+    trend_days: float
 
     def __post_init__(self) -> None:
         wrong = [one.name for one in dataclasses.fields(self) if getattr(self, one.name) <= 0]

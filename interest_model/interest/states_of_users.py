@@ -7,7 +7,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from interest_model.interest import status, strength
-from interest_model.interest.status import Hits, StatusRule
+from interest_model.interest.hits import Hits
+from interest_model.interest.status import StatusRule
 from interest_model.recommend.histories import Histories, keep
 from interest_model.recommend.popularity import ItemCounts, decayed
 
@@ -129,7 +130,7 @@ def states(
         long_share=_shares(known, touches, here, at_day, settings.long_half_life_days, settings.prior_events),
         trend_per_day=trend,
         trend_se=trend_se,
-        status=status.statuses(hits, trend, trend_se, at_day, settings.status),
+        status=status.statuses(hits, trend, at_day, settings.status),
         sudden=status.sudden(hits, at_day, settings.status),
         confidence=strength.confidence(totals, settings.prior_events),
         last_day=_last_days(visits, hits),

@@ -1,13 +1,14 @@
+import math
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.optimize import minimize
 
 from interest_model.interest import status
+from interest_model.interest.hits import Hits, latest
 from interest_model.interest.states_of_users import StateSettings, states
-from interest_model.interest.status import STATUSES, Hits, StatusRule
+from interest_model.interest.status import STATUSES, StatusRule
 from tests.interest.planted import AT_DAY, MOVES, world
+from tests.interest.words import hits
 
 RULE = StatusRule()
 RIGHT = {
@@ -16,35 +17,20 @@ RIGHT = {
 }  # fmt: skip
 
 
-def hits(*users: str, days_apart: float = 2.0) -> Hits:
-    """Hits of one topic per user from words like "0110": a visit every days_apart days, the last just before AT_DAY."""
-    words = [np.array(list(word)) == "1" for word in users]
-    visits = np.flatnonzero(np.concatenate([*words, np.zeros(0, bool)]))
-    days = [AT_DAY - days_apart * np.arange(len(word), 0, -1) + 0.5 for word in words]
-    return Hits(
-        visit_indptr=np.cumsum([0, *map(len, words)]),
-        visit_days=np.concatenate([*days, np.zeros(0)]),
-        users=np.arange(len(words)),
-        indptr=np.cumsum([0, *(int(word.sum()) for word in words)]),
-        visits=visits,
-    )
-
-
-def found(users: Hits, trend: float = 0.0, trend_se: float = 0.1, rule: StatusRule = RULE) -> list[str]:
-    n = len(users.users)
-    codes = status.statuses(users, np.full(n, trend), np.full(n, trend_se), AT_DAY, rule)
-    return [STATUSES[code] for code in codes]
+def found(users: Hits, trend: float = 0.0, rule: StatusRule = RULE) -> list[str]:
+    return [STATUSES[code] for code in status.statuses(users, np.full(len(users.users), trend), AT_DAY, rule)]
 
 
 def test_gone_by_hand():
-    # 3 hits, then 6 or 8 silent visits: 1 / C(9, 3) = 0.0119 and 1 / C(11, 3) = 0.0061 against 0.05 / 6 = 0.0083
-    assert found(hits("111000000", "11100000000", days_apart=3.0)) == ["stable", "gone"]
+    # 3 hits, then 12 or 13 silent visits: 1 / C(15, 3) = 0.0022 and 1 / C(16, 3) = 0.0018 against 0.04 * 0.05 = 0.002
+    assert found(hits("111" + "0" * 12, "111" + "0" * 13)) == ["stable", "gone"]
 
 
 def test_gone_looks_back_no_further_than_the_silence_is_long():
     # 8 silent visits; of the 8 before them 2 hits: C(8, 2) / C(16, 2) = 0.23, whatever came earlier
     assert found(hits("1" * 30 + "01000001" + "0" * 8)) == ["stable"]
-    assert found(hits("1" * 30 + "01101111" + "0" * 8)) == ["gone"]  # C(8, 6) / C(16, 6) = 0.0035
+    assert found(hits("1" * 30 + "01101111" + "0" * 8)) == ["stable"]  # C(8, 6) / C(16, 6) = 0.0035
+    assert found(hits("1" * 30 + "01111111" + "0" * 8)) == ["gone"]  # C(8, 7) / C(16, 7) = 0.0007
 
 
 def test_silence_of_a_few_days_is_not_gone():
@@ -52,33 +38,70 @@ def test_silence_of_a_few_days_is_not_gone():
 
 
 def test_new_by_hand():
-    # the mirror image: 8 visits without, then 3 with, the first of them 6 days ago; 40 days ago is not new
-    assert found(hits("000000111", "00000000111")) == ["stable", "new"]
-    assert found(hits("00000000111", days_apart=14.0)) == ["stable"]
+    # the mirror image: 13 visits without, then 3 with, the first of them 6 days ago; 42 days ago is not new
+    assert found(hits("0" * 12 + "111", "0" * 13 + "111")) == ["stable", "new"]
+    assert found(hits("0" * 13 + "111", days_apart=14.0)) == ["stable"]
 
 
 def test_returning_by_hand():
-    # 3 hits, 9 or 10 silent: 1 / C(12, 3) = 0.0045 and 1 / C(13, 3) = 0.0035 against 0.05 / 6 / 2 = 0.0042
-    assert found(hits("1110000000001", "11100000000001")) == ["stable", "returning"]
-    assert found(hits("11100000000001" + "1" * 20)) == ["stable"]  # it came back 42 days ago
-    assert found(hits("11100000000001", days_apart=1.0)) == ["stable"]  # away for 11 days
+    # 3 hits, 12 or 13 silent: 1 / C(15, 3) = 0.0022 and 1 / C(16, 3) = 0.0018 against 0.08 * 0.05 / 2 = 0.002
+    assert found(hits("111" + "0" * 12 + "1", "111" + "0" * 13 + "1")) == ["stable", "returning"]
+    assert found(hits("111" + "0" * 13 + "1" * 21)) == ["stable"]  # it came back 42 days ago
+    assert found(hits("111" + "0" * 13 + "1", days_apart=0.9)) == ["stable"]  # away for 12.6 days
 
 
 def test_order_of_precedence():
-    came_and_went = hits("1111111" + "0" * 10 + "1" * 8 + "0" * 10, days_apart=1.4)
+    came_and_went = hits("1111111" + "0" * 10 + "1" * 9 + "0" * 10, days_apart=1.4)
     assert status.returning(came_and_went, AT_DAY, RULE).all()
-    assert found(came_and_went, trend=0.1, trend_se=0.01) == ["gone"]
-    assert found(hits("1111111" + "0" * 10 + "1"), trend=0.1, trend_se=0.01) == ["returning"]
-    assert found(hits("0" * 20 + "1" * 5), trend=0.1, trend_se=0.01) == ["new"]
+    assert found(came_and_went) == ["gone"]
+    assert found(hits("0" * 14 + "1" * 7 + "0" * 10 + "1", days_apart=1.4)) == ["returning"]
+    new = hits("0" * 16 + "1" * 6, days_apart=2.0)
+    assert found(new, trend=0.1) == ["new"]
+    assert status.rising_or_fading(new, np.array([0.1]), RULE) == status.RISING
 
 
-def test_trends_must_be_sure_and_large():
-    users = hits("01" * 10)
-    assert found(users, trend=0.1, trend_se=0.01) == ["rising"]
-    assert found(users, trend=-0.1, trend_se=0.01) == ["fading"]
-    assert found(users, trend=0.1, trend_se=0.05) == ["stable"]  # 2 standard errors; 2.24 are asked for
-    assert found(users, trend=0.009, trend_se=0.0001) == ["stable"]
-    assert RULE.trend_z == pytest.approx(2.2414, abs=1e-4)
+def test_a_share_of_each_test_makes_up_the_level():
+    looks = math.ceil(RULE.returning_days / RULE.silent_days)
+    silences = 2 * math.exp(RULE.log_silence_level) + looks * math.exp(RULE.log_returning_level)
+    assert 2 * RULE.trend_level + silences == pytest.approx(RULE.level)
+
+
+def test_rising_and_fading_must_be_sure_and_agree_with_the_trend():
+    late, early = hits("00010010110111011111"), hits("11111011101101001000")
+    assert found(late, trend=0.1) == ["rising"]
+    assert found(early, trend=-0.1) == ["fading"]
+    assert found(late, trend=-0.1) == found(late, trend=0.0) == ["stable"]
+    assert found(late, trend=0.009) == ["stable"]
+    assert found(hits("01" * 10), trend=0.1) == ["stable"]
+    assert found(hits("0" * 5 + "1" * 3, "0" * 6 + "1" * 3), trend=0.1) == ["rising", "rising"]  # 1 / C(8, 3) = 0.018
+    assert found(hits("0" * 4 + "1" * 3), trend=0.1) == ["stable"]  # 1 / C(7, 3) = 0.029 against 0.42 * 0.05 = 0.021
+
+
+def test_what_moved_long_ago_and_stayed_is_stable():
+    """From a fifth to seven tenths of the visits 100 days ago, 84 days count: found no more often than chance does."""
+    rng = np.random.default_rng(6)
+    about = rng.random((500, 150)) < np.where(np.arange(150) < 100, 0.2, 0.7)
+    users = hits(*("".join(row) for row in np.where(about, "1", "0")))
+    assert np.mean([name == "rising" for name in found(users, trend=0.02)]) <= 0.03
+    far_back = StatusRule(trend_days=365.0)
+    assert np.mean([name == "rising" for name in found(users, trend=0.02, rule=far_back)]) >= 0.99
+
+
+def test_a_slow_decline_that_ends_silent_is_fading_not_gone():
+    slow = hits("1111111111110100110000000000", days_apart=2.5)
+    end = hits("1" * 12 + "0" * 9, days_apart=2.5)
+    assert status.gone(slow, AT_DAY, RULE).all() and status.gone(end, AT_DAY, RULE).all()
+    assert found(slow, trend=-0.1) == ["fading"]
+    assert found(end, trend=-0.1) == ["gone"]
+    assert found(slow, trend=0.0) == ["gone"]  # where no trend is sure there is no slow move to set against it
+
+
+def test_only_the_last_visits_say_whether_a_move_was_slow():
+    """Nothing for 280 days, the topic for 60, nothing for 20: over a year a slow rise is the better account."""
+    year, one, gone = hits("0" * 140 + "1" * 30 + "0" * 10), np.array([0]), np.array([status.GONE])
+    assert not status.silence_is_better(year, one, gone, RULE)
+    assert status.silence_is_better(latest(year, AT_DAY - RULE.trend_days), one, gone, RULE)
+    assert found(year, trend=-0.1) == ["gone"]
 
 
 def test_pairs_without_hits_and_no_pairs_at_all():
@@ -93,25 +116,6 @@ def test_a_step_is_sudden_only_while_it_is_recent():
     assert status.sudden(users, AT_DAY, RULE).tolist() == [True, False, True, False]
 
 
-def brute_ratio(word: str) -> float:
-    def fit(part):
-        share = part.mean() if len(part) else 0.0
-        return sum(np.log(share if hit else 1 - share) for hit in part)
-
-    values = np.array(list(word)) == "1"
-    return max((2 * (fit(values[:k]) + fit(values[k:]) - fit(values)) for k in range(1, len(values))), default=0.0)
-
-
-@given(st.lists(st.text("01", min_size=1, max_size=12).filter(lambda word: "1" in word), min_size=1, max_size=4))
-@settings(max_examples=50, deadline=None)
-def test_the_scan_beside_hits_finds_the_best_of_all_cuts(words):
-    users = hits(*words)
-    ratio, _ = status.scan(users)
-    for number, word in enumerate(words):
-        own = ratio[2 * users.indptr[number] : 2 * users.indptr[number + 1]]
-        assert own.max() == pytest.approx(max(brute_ratio(word), 0.0), abs=1e-9)
-
-
 @pytest.mark.parametrize("n_visits", [20, 50, 200])
 @pytest.mark.parametrize("share", [0.1, 0.4])
 def test_the_scan_holds_its_level(n_visits, share):
@@ -120,28 +124,6 @@ def test_the_scan_holds_its_level(n_visits, share):
     users = hits(*("".join(row) for row in np.where(rng.random((2000, n_visits)) < share, "1", "0")))
     alarms = status.sudden(users, AT_DAY, StatusRule(sudden_level=0.05, sudden_days=np.inf)).mean()
     assert 0.005 <= alarms <= 0.06
-
-
-def test_chance_of_the_maximum_by_hand():
-    # b = 3, n = 21: pdf(3) = 0.0044318, (3 - 1/3) * 2 ln 20 = 15.9773, 4/3: 0.0767
-    found = status.chance_of_maximum(np.array([3.0, 0.0]), np.array([21, 21]))
-    assert found == pytest.approx([0.0767, 0.9679], abs=1e-4)
-
-
-@pytest.mark.parametrize("word", ["00010110100111011111", "00000000000011111111", "11111011010000100000"])
-@pytest.mark.parametrize("steepest", [0.02, 0.5])
-def test_slow_moves_against_a_general_optimiser(word, steepest):
-    users = hits(word)
-    days = users.visit_days - users.visit_days.mean()
-    values = np.array(list(word)) == "1"
-
-    def loss(level, slope):
-        return -(values * (level + slope * days) - np.logaddexp(0, level + slope * days)).sum()
-
-    best = minimize(lambda x: loss(*x), [0.0, 0.0], bounds=[(-20, 20), (-steepest, steepest)], method="L-BFGS-B").fun
-    share = values.mean()
-    expected = 2 * (loss(np.log(share / (1 - share)), 0.0) - best)
-    assert status.slow_ratio(users, np.array([0]), steepest) == pytest.approx([expected], abs=1e-3)
 
 
 def judged(planted):
@@ -156,15 +138,18 @@ def judged(planted):
 
 @pytest.fixture(scope="module")
 def planted_world():
-    planted = world(300, seed=7)
+    planted = world(2000, seed=7)
     return planted, *judged(planted)
+
+
+def right(planted, names, move: str) -> float:
+    return np.isin(names[planted.moves == move], list(RIGHT[move])).mean()
 
 
 @pytest.mark.parametrize("move", MOVES)
 def test_planted_moves_are_found(planted_world, move):
     planted, names, _ = planted_world
-    of_move = planted.moves == move
-    assert np.isin(names[of_move], list(RIGHT[move])).mean() >= 0.95
+    assert right(planted, names, move) >= 0.95
 
 
 def test_planted_steps_are_sudden_and_constant_or_growing_interests_are_not(planted_world):
@@ -183,12 +168,12 @@ def test_false_alarms_of_constant_topics_stay_at_the_level():
     assert now.sudden.mean() <= 0.05
 
 
-def test_gradual_moves_with_few_events_are_seldom_taken_for_their_opposite():
-    """With 20 to 39 events a gradual move is often not yet sure; it is found in most users and never reversed."""
-    planted = world(300, seed=9, moves=("growing", "fading"), events=(20, 39))
+def test_moves_of_users_with_few_events_are_found_in_most_and_seldom_taken_for_their_opposite():
+    """20 to 29 events, the hardest: what can be told from so few."""
+    planted = world(1000, seed=9, events=(20, 29))
     names, _ = judged(planted)
-    growing = planted.moves == "growing"
-    assert (names[growing] == "rising").mean() >= 0.75
-    assert (names[~growing] == "fading").mean() >= 0.6
-    assert not np.isin(names[growing], ["fading", "gone"]).any()
-    assert not np.isin(names[~growing], ["rising", "new"]).any()
+    floors = {"growing": 0.9, "fading": 0.82, "returning": 0.77, "gone": 0.88, "sudden": 0.93, "new": 0.9}
+    assert {move: floor for move, floor in floors.items() if right(planted, names, move) < floor} == {}
+    assert right(planted, names, "constant") >= 0.95
+    assert not np.isin(names[planted.moves == "growing"], ["fading", "gone"]).any()
+    assert not np.isin(names[planted.moves == "fading"], ["rising", "new"]).any()
