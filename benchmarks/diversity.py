@@ -76,11 +76,9 @@ def night_model(known: Histories, vectors: np.ndarray, at_day: float, settings: 
 def lessons(known: Histories, nights: list[candidates.Night], limit: int, seed: int) -> pa.Table:
     """Tuning rows of the users who acted in the windows after the nights, so many at random that `limit` user-nights
     hold them."""
-    first, step = nights[0].at_day, nights[0].horizon_days
-    acted = between(known, first, nights[-1].at_day + step)
-    user_nights = len(np.unique(acted.rows * len(nights) + ((acted.days - first) // step).astype(np.int64)))
-    chosen = np.random.default_rng(seed).random(known.n_users) < limit / max(user_nights, 1)
-    users = np.flatnonzero((acted.lengths > 0) & chosen)
+    acted = [between(known, one.at_day, one.at_day + one.horizon_days).lengths > 0 for one in nights]
+    chosen = np.random.default_rng(seed).random(known.n_users) < limit / max(np.sum(acted), 1)
+    users = np.flatnonzero(np.any(acted, axis=0) & chosen)
     parts = np.array_split(users, -(-len(users) // USERS_A_LESSON) or 1)
     return pa.Table.from_batches([candidates.tuning_rows(take(known, part), nights) for part in parts])
 

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 
 POPULARITY_MEMBERS = ("popularity", "trend", "slow", "new")
 PERSONAL_MEMBERS = ("transitions", "lift", "ease", "factors", "content", "interests", "sequence", "own", "own_recent")
+POOL_MEMBERS = ("content", "interests")  # of the personal ones those that score the pool, whole and alone, or nothing
 MEMBERS = POPULARITY_MEMBERS + PERSONAL_MEMBERS
 """popularity: decay with the searched half life; trend, slow: a shorter and a longer one; new: popularity times
 (1 + age in days) ** -0.5; transitions: items that followed the user's recent ones; lift: the same over the square root

@@ -1,12 +1,14 @@
 """The ranker over Spark: fits by sums over partitions of users, and lists. No user reaches the driver."""
 
+import operator
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from interest_model.config import Ranker, Recommendations
@@ -112,11 +114,8 @@ def _collaborative(histories: DataFrame, items: Catalogue, before_day: float, se
 
 
 def _lessons(histories: DataFrame, nights: list[candidates.Night], limit: int, seed: int) -> pa.Table:
-    first, step = nights[0].at_day, nights[0].horizon_days
-    last = nights[-1].at_day + step
-    acted = F.filter("days", lambda day: (day >= first) & (day < last))
     # a user-night per user and window acted in, at most: enough to know which share of the users fits the limit
-    windows = F.size(F.array_distinct(F.transform(acted, lambda day: F.floor((day - F.lit(first)) / F.lit(step)))))
+    windows = reduce(operator.add, (_acted(one.at_day, one.at_day + one.horizon_days).cast("int") for one in nights))
     active = histories.withColumn("windows", windows).where("windows > 0")
     user_nights = active.agg(F.sum("windows")).head()[0] or 0
     share = min(1.0, limit / max(user_nights, 1))
@@ -128,6 +127,11 @@ def _lessons(histories: DataFrame, nights: list[candidates.Night], limit: int, s
         return [candidates.tuning_rows(take(known, part), shared.value) for part in parts]
 
     return map_batches(_in_order(sampled.drop("windows")), _over_users(rows), _TUNING_DDL).toArrow()
+
+
+def _acted(start: float, end: float) -> Column:
+    """True where any of `days` lies in [start, end)."""
+    return F.exists("days", lambda day: (day >= start) & (day < end))
 
 
 def load_model(rows: DataFrame) -> tuple[Model, str]:

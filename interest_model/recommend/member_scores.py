@@ -8,7 +8,7 @@ from interest_model.recommend.blend import Collaborative, Model
 from interest_model.recommend.histories import Histories, latest
 from interest_model.recommend.interests import lifts
 
-_FACTOR_ITEMS = _SEQUENCE_ITEMS = 300  # of each user; further down nobody is listed, and sums cost by the entry
+_FACTOR_ITEMS = _SEQUENCE_ITEMS = 200  # of each user; further down nobody is listed, and sums cost by the entry
 
 
 def queries(histories: Histories, n_items: int, at_day: float, half_life: float) -> sp.csr_matrix:
@@ -65,16 +65,16 @@ def _unit_rows(matrix: sp.csr_matrix) -> sp.csr_matrix:
 def factor_scores(own: sp.csr_matrix, learned: Collaborative) -> sp.csr_matrix:
     """(n_users, n_items) CSR: the _FACTOR_ITEMS best of each user by the factorisation; zero below zero.
 
-    own (n_users, n_items): the user's items, see `queries`. Rounded as in content_scores.
+    own (n_users, n_items): the user's items, see `queries`.
     """
-    head, factors = learned.factor_items, learned.factors.astype(np.float64)
+    head, factors = learned.factor_items, learned.factors
     if not factors.size:
         return sp.csr_matrix(own.shape, dtype=np.float32)
     scale = 1.0 / np.sqrt(np.maximum(learned.item_users[head], 1.0))
-    found = _rounded(((own[:, head] @ sp.diags(scale)) @ factors) @ factors.T)
+    found = ((own[:, head] @ sp.diags(scale.astype(np.float32))) @ factors) @ factors.T
     width = min(_FACTOR_ITEMS, len(head))
-    best = np.sort(np.argpartition(-found, width - 1, axis=1)[:, :width], axis=1)
-    values = np.take_along_axis(found, best, axis=1)
+    best = np.sort(np.argpartition(found, -width, axis=1)[:, -width:], axis=1)
+    values = _rounded(np.take_along_axis(found, best, axis=1))
     entries = (values.ravel().astype(np.float32), head[best].ravel(), np.arange(len(found) + 1) * width)
     return sp.csr_matrix(entries, own.shape)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from interest_model.recommend.blend import MEMBERS, PERSONAL_MEMBERS, POPULARITY_MEMBERS, Model
+from interest_model.recommend.blend import MEMBERS, PERSONAL_MEMBERS, POOL_MEMBERS, POPULARITY_MEMBERS, Model
 from interest_model.recommend.boosted import chances
 from interest_model.recommend.context import Context, context_at
 from interest_model.recommend.evidence import speaking_for
@@ -43,13 +43,14 @@ def blended(scores: dict[str, sp.csr_matrix], model: Model, weights: np.ndarray)
     n_users = scores["own"].shape[0]
     factors = dict(zip(MEMBERS, weights / model.scales, strict=True))
     width = len(model.pool)
-    pool = sp.csr_matrix(
-        (np.full(n_users * width, 1e-30), np.tile(model.pool, n_users), np.arange(n_users + 1) * width),
-        (n_users, model.n_items),
-    )
-    total = pool
+    values = np.full(n_users * width, 1e-30)
+    for name in POOL_MEMBERS:
+        if scores[name].nnz:
+            values += scores[name].data * factors[name]
+    entries = (values, np.tile(model.pool, n_users), np.arange(n_users + 1) * width)
+    total = sp.csr_matrix(entries, (n_users, model.n_items))
     for name in PERSONAL_MEMBERS:
-        if factors[name] > 0:
+        if factors[name] > 0 and name not in POOL_MEMBERS:
             total = total + scores[name].astype(np.float64) * factors[name]
     common = model.trends @ np.array([factors[name] for name in POPULARITY_MEMBERS])
     total.data += common[total.indices]

@@ -134,3 +134,20 @@ def test_a_model_that_cannot_be_loaded_is_named_with_a_remedy(spark, sample_log,
         shutil.rmtree(copy / "_mlflow" if damage == "store" else file.parent)
     with pytest.raises(DataError, match=rf"model {MODEL} version 1(?s:.*)remedy: (?s:.*)rollback --model {MODEL}"):
         run_job(spark, sample_log, copy, ISSUED)
+
+
+def test_the_ranker_takes_the_promoted_model_as_a_member_where_told(spark, sample_log, warehouse):
+    from interest_model.job import open_night
+    from interest_model.recommend.daily import load_model
+    from jobs.ranker import run
+
+    def made(day: date, *settings: str):
+        night = open_night(options(sample_log, warehouse, day, set=settings), day, spark)
+        night.run_step("ranker", run)
+        return load_model(night.storage.read_day("ranker_models", day))
+
+    model, version = made(ISSUED, "ranker.sequence=true")
+    assert len(model.sequence) > 1000 and float(model.sequence_from) == 20_460.0
+    assert made(ISSUED, "ranker.sequence=true")[1] == version
+    assert not len(made(ISSUED)[0].sequence)  # it is off by default
+    assert not len(made(FIRST, "ranker.sequence=true")[0].sequence)  # no model was in force
