@@ -209,9 +209,9 @@ class Ranker:
     pool_items: int
     content_dimensions: int
     tuning_days: int
-    tuning_horizon_days: int
     tuning_users: int
     weights_shrinkage: float
+    mix_shrinkage: float
     lessons: int
     lesson_days: int
     lesson_users: int
@@ -228,8 +228,6 @@ class Ranker:
         for name in ("tuning_days", "lesson_days"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more")
-        if not 1 <= self.tuning_horizon_days <= self.tuning_days:
-            raise ValueError("tuning_horizon_days must be 1 or more, and at most tuning_days")
 
     @property
     def learning_days(self) -> int:

@@ -33,6 +33,17 @@ def map_batches(
     return frame.mapInArrow(run, schema, profile=profile)
 
 
+def map_users(
+    frame: DataFrame, function: Callable[[Batches], Iterator[pa.RecordBatch]], schema: str, gpu_per_task: float = 0.0
+) -> DataFrame:
+    """`map_batches` of one row per user, each task's in order of user_id.
+
+    A shuffle hands rows over in any order, and the last bits of what is computed together depend on who shares a batch:
+    sorted, the same users make the same batches and so the same bits.
+    """
+    return map_batches(frame.sortWithinPartitions("user_id"), function, schema, gpu_per_task)
+
+
 def fit_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The batch's columns in the schema's order and types: Spark takes them by position and would swap them."""
     names = batch.schema.names

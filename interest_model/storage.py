@@ -277,6 +277,9 @@ def _differs(table: Table, name: str, tolerance: float):
     elif table.column(name).type == "double":
         scale = F.greatest(F.abs(a), F.abs(b))
         equal = a.eqNullSafe(b) | (F.abs(a - b) <= F.lit(tolerance) * scale)
+    elif table.column(name).type.startswith("map") and table.column(name).type.endswith(("double>", "float>")):
+        close = F.map_zip_with(a, b, lambda _, x, y: F.abs(x - y) <= F.lit(tolerance) * F.greatest(F.abs(x), F.abs(y)))
+        equal = (a.isNull() & b.isNull()) | F.forall(F.map_values(close), lambda one: F.coalesce(one, F.lit(False)))
     elif table.column(name).type.startswith("map"):
         equal = F.sort_array(F.map_entries(a)).eqNullSafe(F.sort_array(F.map_entries(b)))
     else:

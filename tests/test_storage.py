@@ -1,8 +1,10 @@
 """Tables keep their contracts, days are replaced whole, and nothing wrong gets in."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
+from pyspark.sql import functions as F
 
 from interest_model.errors import ContractError, MissingTableError
 from interest_model.storage import Storage, compare_frames, fit_contract
@@ -114,6 +116,22 @@ def test_compare_finds_each_kind_of_difference_and_forgives_rounding(spark):
         3: ("both", ["score"]),
         5: ("right only", []),
     }
+
+
+def test_compare_forgives_rounding_in_maps_and_nothing_else(spark):
+    table = replace(BY_NAME["interest_trends"], columns=tuple(
+        one for one in BY_NAME["interest_trends"].columns
+        if one.name in ("run_date", "topic_id", "expected_shares", "q10_shares", "q90_shares")
+    ))  # fmt: skip
+    left = spark.sql(
+        f"select date'{DAY}' run_date, 't' topic_id, map(7, 0.5d, 28, 0.25d) expected_shares, "
+        "cast(map() as map<int,double>) q10_shares, cast(null as map<int,double>) q90_shares"
+    )
+    for shares, count in (
+        ("map(28, 0.2500001d, 7, 0.5d)", 0), ("map(7, 0.5d, 28, 0.251d)", 1), ("map(7, 0.5d)", 1), ("map()", 1),
+    ):  # fmt: skip
+        right = left.withColumn("expected_shares", F.expr(f"cast({shares} as map<int,double>)"))
+        assert compare_frames(table, left, right).count() == count, shares
 
 
 def test_what_is_read_within_is_noted_apart_and_added_after():

@@ -3,7 +3,6 @@
 import datetime
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from interest_model.config import Evaluation, Ranker, Settings
+from interest_model.config import Evaluation, Settings
 from interest_model.evaluation.day import cases, judged, metric_rows
 from interest_model.evaluation.peers import judged_lists, write_split
 from interest_model.evaluation.splits import REFIT, Split, is_drawn, night_splits, nights_before, split
@@ -72,7 +71,7 @@ def backtest(
     splits' files lie, in Split.folder (written where `fresh`), and the lists of other libraries' models (see
     evaluation.peers), made once for the users of the longest horizon and judged on each.
     """
-    ranker, known, at_day = tuned_for(splits[0], settings.ranker), splits[0].known, splits[0].at_day
+    ranker, known, at_day = settings.ranker, splits[0].known, splits[0].at_day
     items = catalogue(known, at_day, ranker.learning_days)
     histories = user_histories(known, items.item_ids, ranker.seen_length).persist()
     model = fit_ranker(histories, items, views(items), at_day, ranker, repeats)
@@ -84,14 +83,6 @@ def backtest(
     frames = [_rows(one, histories, model, settings, repeats, folder) for one in splits]
     histories.unpersist()
     return reduce(DataFrame.unionByName, frames)
-
-
-def tuned_for(one: Split, settings: Ranker) -> Ranker:
-    """The settings of the split's ranker: past a single cut it is tuned on windows as long as the one that judges it,
-    as far as tuning_days reach; a night's own serves all horizons as it is."""
-    if one.night is not None or not one.horizon_days:
-        return settings
-    return replace(settings, tuning_horizon_days=min(one.horizon_days, settings.tuning_days))
 
 
 def _rows(

@@ -12,7 +12,7 @@ from interest_model.interest import forecast_models
 from interest_model.interest.forecast_models import Plan, Topics, UserForecasts
 from interest_model.interest.forecaster_training import TrainingSettings
 from interest_model.interest.states_of_users import StateSettings
-from interest_model.on_executors import Batches, gather_rows, map_batches
+from interest_model.on_executors import Batches, gather_rows, map_users
 from interest_model.recommend import model_rows
 from interest_model.recommend.histories import Histories, from_arrow
 
@@ -75,7 +75,7 @@ def share_rows(
             for days, found in zip(settings.horizons_days, made, strict=True):
                 yield from _share_batches(found, hierarchy, users, days)
 
-    return map_batches(histories, rows, _SHARE_DDL)
+    return map_users(histories, rows, _SHARE_DDL)
 
 
 def _share_batches(found: UserForecasts, topics: Topics, users: Histories, days: int) -> Iterator[pa.RecordBatch]:
@@ -138,7 +138,7 @@ def return_rows(histories: DataFrame, topics: Topics, at_day: float, settings: F
                 names = ["user_id", "days_ahead", "return_probability", "expected_events"]
                 yield pa.RecordBatch.from_arrays(arrays, names=names)
 
-    return map_batches(histories, rows, _RETURN_DDL)
+    return map_users(histories, rows, _RETURN_DDL)
 
 
 def _nullable(values: np.ndarray) -> pa.Array:

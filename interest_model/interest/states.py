@@ -16,7 +16,7 @@ from interest_model.interest.forecast_models import Topics
 from interest_model.interest.states_of_users import StateSettings, population_shares, states
 from interest_model.interest.status import STATUSES, StatusRule
 from interest_model.interest.strength import hour_factor, place_factor
-from interest_model.on_executors import Batches, gather_rows, map_batches
+from interest_model.on_executors import Batches, gather_rows, map_users
 from interest_model.recommend.histories import Histories, from_arrow
 
 _USERS_AT_ONCE = 20_000
@@ -69,7 +69,7 @@ def user_states(
                 found = states(known, tier.membership, tier.prior, at_day, settings, factor)
                 yield _batch(found, known.user_ids, tier.topic_ids, number)
 
-    return map_batches(histories, rows, _STATE_DDL)
+    return map_users(histories, rows, _STATE_DDL)
 
 
 def near_factor(known: Histories, table: pa.Table, nearness: Nearness) -> np.ndarray | None:

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from interest_model.interest.model import SequenceModel
 from interest_model.interest.shipped_model import model_here, shipped
 from interest_model.interest.vectors_of_users import vectors
-from interest_model.on_executors import Batches, gather_rows, list_column, map_batches, task_cpus, task_device
+from interest_model.on_executors import Batches, gather_rows, list_column, map_users, task_cpus, task_device
 from interest_model.recommend.histories import Histories, from_arrow
 
 _USERS_AT_ONCE = 5_000  # sorted by length together
@@ -33,8 +33,7 @@ def vector_rows(
             users, here = from_arrow(table), model_here(sent.value, task_device(gpu_per_task))
             yield _batch(users, days_ahead, vectors(here, users, at_day, days_ahead))
 
-    # a shuffle hands rows over in any order: sorted, a rerun makes the same batches and so the same bits
-    return map_batches(histories.sortWithinPartitions("user_id"), rows, _DDL, gpu_per_task)
+    return map_users(histories, rows, _DDL, gpu_per_task)
 
 
 def _batch(users: Histories, days_ahead: tuple[int, ...], found: np.ndarray) -> pa.RecordBatch:

@@ -15,7 +15,7 @@ from interest_model.config import Ranker, Recommendations
 from interest_model.encoding.item_embeddings import embeddings_known
 from interest_model.interest.states import state_settings
 from interest_model.interest.topics import deepest_tier
-from interest_model.on_executors import Batches, gather_rows, map_batches
+from interest_model.on_executors import Batches, gather_rows, map_batches, map_users
 from interest_model.recommend import candidates, explanation, fit, members, model_rows, scoring
 from interest_model.recommend.blend import NO_SEQUENCE, Collaborative, ItemTopics, Model, SequenceMember
 from interest_model.recommend.candidates import Past
@@ -126,7 +126,7 @@ def _lessons(histories: DataFrame, nights: list[candidates.Night], limit: int, s
         parts = np.array_split(np.arange(known.n_users), -(-known.n_users // _USERS_A_LESSON) or 1)
         return [candidates.tuning_rows(take(known, part), shared.value) for part in parts]
 
-    return map_batches(_in_order(sampled.drop("windows")), _over_users(rows), _TUNING_DDL).toArrow()
+    return map_users(sampled.drop("windows"), _over_users(rows), _TUNING_DDL).toArrow()
 
 
 def _acted(start: float, end: float) -> Column:
@@ -167,13 +167,7 @@ def daily_lists(
         users = pa.array(known.user_ids, pa.string())
         return [pa.RecordBatch.from_arrays([users, *aligned], names=["user_id", *columns])]
 
-    return map_batches(_in_order(histories), _over_users(lists), _LIST_DDL)
-
-
-def _in_order(histories: DataFrame) -> DataFrame:
-    """Sorted in each partition: a shuffle hands rows over in any order, and a sequence model's last bits depend on who
-    shares a batch."""
-    return histories.sortWithinPartitions("user_id")
+    return map_users(histories, _over_users(lists), _LIST_DDL)
 
 
 def _named_items(items: pa.Array, positions: np.ndarray) -> pa.ListArray:

@@ -80,7 +80,7 @@ def night_model(known: Known, read: Readers, at_day: float, settings: Ranker, re
     asked, chances = candidates_of(tuning, repeats), np.zeros(tuning.real.shape)
     early = boosted_ranker(lessons, ended, learned, repeats, settings)
     chances[asked] = boosted.chances(early, tree_rows(tuning, asked, learned, repeats))
-    mix = weights.learn_mix(tuning, learned, chances, settings.weights_shrinkage, repeats)
+    mix = weights.learn_mix(tuning, learned, chances, settings.mix_shrinkage, repeats)
     return with_boosted(model, boosted_ranker(lessons, np.ones_like(ended), learned, repeats, settings), mix)
 
 
@@ -179,11 +179,9 @@ def prior_weights(settings: Ranker) -> np.ndarray:
 
 
 def tuning_nights(draft: Model, past: Past, at_day: float, settings: Ranker) -> list[Night]:
-    """The nights the weights are learned on, one a day from tuning_days before at_day on, as far as what was taken in
-    the tuning_horizon_days after them is known."""
-    ahead = settings.tuning_horizon_days
-    cuts = [at_day - back for back in range(settings.tuning_days, ahead - 1, -1)]
-    return [candidates.night_at(draft, past, cut, float(ahead), settings) for cut in cuts]
+    """The nights the weights are learned on: tuning_days of them, the last one day before at_day."""
+    cuts = [at_day - back for back in range(settings.tuning_days, 0, -1)]
+    return [candidates.night_at(draft, past, cut, 1.0, settings) for cut in cuts]
 
 
 def has_lessons(past: Past, at_day: float, settings: Ranker) -> bool:

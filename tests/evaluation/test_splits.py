@@ -121,15 +121,10 @@ def test_nothing_to_split_is_said(consumption):
         split(consumption([("e1", "a", "x", 1.0), ("e2", "b", "x", 1.0)]), "temporal", 0.9, 1)
 
 
-def test_a_single_cut_is_tuned_for_its_horizon_and_a_night_is_not():
-    from interest_model.config import load_settings
-    from interest_model.evaluation.backtest import tuned_for
+def test_models_of_a_cut_are_those_of_the_day_before_it_and_leaving_one_out_has_none():
     from interest_model.evaluation.splits import Split
 
-    settings = load_settings().ranker
     cut = Split("temporal", 0, None, None, 100.5, 25)
-    assert tuned_for(cut, settings).tuning_horizon_days == settings.tuning_days == 14
-    assert tuned_for(cut._replace(horizon_days=7), settings).tuning_horizon_days == 7
-    assert tuned_for(cut._replace(horizon_days=0), settings) == settings
-    assert tuned_for(cut._replace(night=date(2026, 1, 9)), settings) == settings
-    assert cut.model_day == date(1970, 4, 10) and cut._replace(horizon_days=0).model_day is None
+    assert cut.model_day == date(1970, 4, 10)
+    assert cut._replace(night=date(2026, 1, 9)).model_day == date(2026, 1, 9)
+    assert cut._replace(horizon_days=0).model_day is None

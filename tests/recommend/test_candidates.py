@@ -2,7 +2,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from interest_model.errors import ConfigError
 from interest_model.recommend import candidates, fit, weights
 from interest_model.recommend.histories import between, keep
 from tests.recommend.worlds import checkerboard, counts_of, fitted, histories, ranker_settings
@@ -77,18 +76,3 @@ def test_pool_holds_popular_and_newest_items_known_at_the_time():
 
 def test_youth_by_hand():
     assert candidates.youth(np.array([10.0, 7.0, 11.0]), 10.0).tolist() == [1.0, 0.5, 0.0]
-
-
-def test_tuning_windows_of_several_days_end_before_the_night():
-    world, at_day = checkerboard(), 40.0
-    draft = fitted(world, 40, at_day)
-    past = candidates.Past(counts_of(world, at_day), np.zeros(40))
-
-    def windows(**changes):
-        nights = fit.tuning_nights(draft, past, at_day, ranker_settings(tuning_days=5, **changes))
-        return [(night.at_day, night.horizon_days) for night in nights]
-
-    assert windows() == [(35.0 + day, 1.0) for day in range(5)]
-    assert windows(tuning_horizon_days=4) == [(35.0, 4.0), (36.0, 4.0)]
-    with pytest.raises(ConfigError, match="tuning_horizon_days must be 1 or more, and at most tuning_days"):
-        windows(tuning_horizon_days=6)
