@@ -259,7 +259,8 @@ def _lists(cases: Cases, model: Model, at_day: float, repeats: bool, length: int
     for name, values in {**floors, "popular_7_days": model.popular_7_days}.items():
         yield name, listed(_same_for_all(values, histories, length))
     for name, matrix in context.members.items():
-        yield name, listed(matrix)
+        if name not in model.silent:
+            yield name, listed(matrix)
 
 
 def _same_for_all(scores: np.ndarray, histories: Histories, length: int) -> sp.csr_matrix:

@@ -122,6 +122,16 @@ class Model:
         """(n,) decayed counts over the largest, with a half life of 7 days, at the moment of item_facts."""
         return np.exp(self.item_facts[:, ITEM_HALF_LIVES_DAYS.index(7.0)].astype(np.float64))
 
+    @property
+    def silent(self) -> set[str]:
+        """Members that this model lacks: no log without texts and categories has interests, say."""
+        sizes = {
+            "factors": self.collaborative.factors.size,
+            "interests": self.topics.membership.nnz,
+            "sequence": len(self.sequence),
+        }
+        return {name for name, size in sizes.items() if not size}
+
     def weights(self, repeats: bool) -> np.ndarray:
         """(M,) weights of the members' scores after division by `scales`."""
         return self.weights_repeat if repeats else self.weights_novel

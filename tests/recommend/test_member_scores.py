@@ -82,3 +82,4 @@ def test_without_topics_or_factors_their_members_say_nothing():
     model = fitted(checkerboard(), 40, 40.0, factor_dimensions=0)
     said = context_at(checkerboard(), model, 40.0).members
     assert said["factors"].nnz == said["interests"].nnz == 0 and said["ease"].nnz > 0
+    assert model.silent == {"factors", "interests", "sequence"}
