@@ -13,7 +13,7 @@ from tests.recommend.worlds import checkerboard, fitted, histories
 
 SETTINGS = load_settings(overrides=["evaluation.bootstrap_replicates=20", "evaluation.cutoffs=[2, 4]"]).evaluation
 N_ITEMS = 40
-MODELS = {judging.RANKER, *MEMBERS, "popular_7_days"} - {"interests", "sequence"}  # the board has no topics, no such model
+MODELS = {judging.RANKER, *MEMBERS, "popular_7_days"} - {"interests", "sequence"}  # the board has neither
 
 
 @pytest.fixture(scope="module")
