@@ -29,7 +29,7 @@ from safetensors import SafetensorError
 
 from interest_model import __version__
 from interest_model.config import Tracking
-from interest_model.errors import DataError, UsageError
+from interest_model.errors import DataError, SetupError, UsageError
 from interest_model.training import packaged
 from interest_model.training.fit import Course
 from interest_model.training.packaged import Packaged
@@ -68,14 +68,21 @@ class Training(NamedTuple):
 
 
 class Registry:
-    """One MLflow store. folder: where a store of its own lies beside the tables; settings.uri names another."""
+    """One MLflow store. folder: where a store of its own lies beside the tables; settings.uri names another.
+
+    SetupError where it cannot be opened: locked, half made by a run that was killed, or of another MLflow's version.
+    """
 
     def __init__(self, settings: Tracking, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self.uri = settings.uri or f"sqlite:///{folder.absolute() / 'mlflow.db'}"
         self.experiment = f"{settings.experiment} training"
         self.artifacts = folder.absolute() / "artifacts"
-        self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        try:
+            self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        except MlflowException as error:
+            remedy = f"mlflow db upgrade {self.uri} (back it up first), or name another store in tracking.uri"
+            raise SetupError(f"model registry {self.uri} cannot be opened: {error.message}", remedy) from error
 
     def register(self, name: str, model: Packaged, training: Training) -> str:
         """The version made of this training: logged and registered, or found where it was registered before."""

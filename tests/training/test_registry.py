@@ -1,12 +1,16 @@
 """Versions in a store of their own: what is kept of a training, equal scores, aliases that follow the decisions."""
 
+import shutil
+import sqlite3
+from contextlib import closing
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from interest_model.config import load_settings
-from interest_model.errors import DataError
+from interest_model.errors import DataError, SetupError
 from interest_model.interest.item_tower import ItemFeatures
 from interest_model.training import packaged
 from interest_model.training.fit import Course
@@ -31,6 +35,15 @@ def store(tmp_path_factory) -> Registry:
 
 def training(key: str) -> Training:
     return Training(key, {"model.encoder": "gru"}, {"events": 7}, COURSES, {"run_date": "2026-01-05"})
+
+
+@pytest.mark.slow
+def test_a_store_that_cannot_be_opened_is_named_with_a_remedy(store, tmp_path):
+    shutil.copy(store.uri.removeprefix("sqlite:///"), tmp_path / "mlflow.db")
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+        database.execute("update alembic_version set version_num = '75868b020152'")
+    with pytest.raises(SetupError, match=r"model registry sqlite:(?s:.*)out-of-date(?s:.*)mlflow db upgrade sqlite"):
+        Registry(load_settings().tracking, tmp_path)
 
 
 @pytest.mark.slow
