@@ -3,7 +3,7 @@
     python benchmarks/top_lists.py --warehouse W --run-date D --source SRC [--rounds 3]
 
 Reads a finished night: histories as the daily step sees them and that night's model. Fits ALS (implicit) on the same
-events; only the making of the lists is timed, in turn, both counted to the last row. Prints medians and the ratio.
+events; only the making of the lists is timed, both counted to the last row. Prints medians and the ratio.
 """
 
 import argparse
@@ -61,15 +61,20 @@ def fit_als(histories):
 
 
 def measure(makers, rounds: int) -> dict[str, list[float]]:
-    """Seconds per round of each, in turn; one round before is not counted."""
+    """Seconds per round of each, one maker after the other; one round of each before is not counted.
+
+    Not in turn: Spark ends Python workers that were idle for a minute, and a round of ALS may take longer. A night's
+    workers are warm.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in makers}
-    for number in range(rounds + 1):
-        for name, make in makers.items():
+    for name, make in makers.items():
+        for number in range(rounds + 1):
             begun = time.perf_counter()
             make().write.format("noop").mode("overwrite").save()
             if number:
                 seconds[name].append(round(time.perf_counter() - begun, 2))
     return seconds
+
 
 
 if __name__ == "__main__":
