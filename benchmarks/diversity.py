@@ -68,7 +68,8 @@ def night_model(known: Histories, vectors: np.ndarray, at_day: float, settings: 
         return fit.collaborative(rows, n_items, head, settings)
 
     names, texts = np.arange(n_items).astype(str), fit.text_vectors(vectors, settings.content_dimensions)
-    items = fit.Known(names, candidates.Past(counts, first_days), texts, no_topics(n_items))
+    past, nowhere = candidates.Past(counts, first_days), np.full((n_items, 2), np.nan)
+    items = fit.Known(names, past, texts, nowhere, no_topics(n_items))
     read = fit.Readers(members_at, lambda nights, limit: lessons(known, nights, limit, settings.seed))
     return fit.night_model(items, read, at_day, settings, repeats)
 

@@ -205,6 +205,7 @@ class Ranker:
     ease_max_items: int
     ease_l2: float
     factor_dimensions: int
+    near_half_km: float
     sequence: bool
     pool_items: int
     content_dimensions: int
@@ -220,7 +221,7 @@ class Ranker:
     boosting_rounds: int
     boosting_rate: float
     boosting_leaves: int
-    boosting_leaf_rows: int
+    boosting_leaf_hits: float
     boosting_l2: float
     prior_weights: dict[str, dict[str, float]]
 

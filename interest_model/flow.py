@@ -49,7 +49,7 @@ STEPS = (
         ("events", "ranker_models", "daily_recommendations"),
         ("evaluation",),
     ),
-    Step("ranker", ("events", "item_embeddings", "topics", "item_topics", "promotions"), ("ranker_models",)),
+    Step("ranker", ("events", "items", "item_embeddings", "topics", "item_topics", "promotions"), ("ranker_models",)),
     Step("fallback_recommendations", ("events", "ranker_models"), ("fallback_recommendations",)),
     Step("daily_recommendations", ("events", "items", "ranker_models"), ("daily_recommendations",)),
 )

@@ -250,11 +250,13 @@ def _lists(cases: Cases, model: Model, at_day: float, repeats: bool, length: int
     def listed(matrix: sp.csr_matrix) -> np.ndarray:
         return padded(sparse_scores.top(matrix if repeats else sparse_scores.without(matrix, histories), length))
 
-    boosted = len(model.trees) > 0
+    mixture = model.mixture(repeats)
+    boosted = len(mixture.trees) > 0
     found = scoring.best_candidates(context, model, length, repeats, boosted)
-    yield RANKER, padded(scoring.mixed(found, model, model.mix(repeats)))
+    yield RANKER, padded(scoring.mixed(found, mixture))
     if boosted:
-        yield from ((name, padded(scoring.mixed(found, model, share))) for name, share in PARTS.items())
+        parts = {name: mixture._replace(share=np.array(share)) for name, share in PARTS.items()}
+        yield from ((name, padded(scoring.mixed(found, part))) for name, part in parts.items())
     floors = {name: model.trends[:, column] for column, name in enumerate(MEMBERS[: model.trends.shape[1]])}
     for name, values in {**floors, "popular_7_days": model.popular_7_days}.items():
         yield name, listed(_same_for_all(values, histories, length))

@@ -7,20 +7,24 @@ import numpy as np
 import scipy.sparse as sp
 
 POPULARITY_MEMBERS = ("popularity", "trend", "slow", "new")
-PERSONAL_MEMBERS = ("transitions", "lift", "ease", "factors", "content", "interests", "sequence", "own", "own_recent")
+PERSONAL_MEMBERS = (
+    "transitions", "lift", "ease", "factors", "nearby", "content", "interests", "sequence", "own", "own_recent",
+)  # fmt: skip
 POOL_MEMBERS = ("content", "interests")  # of the personal ones those that score the pool, whole and alone, or nothing
 MEMBERS = POPULARITY_MEMBERS + PERSONAL_MEMBERS
 """popularity: decay with the searched half life; trend, slow: a shorter and a longer one; new: popularity times
 (1 + age in days) ** -0.5; transitions: items that followed the user's recent ones; lift: the same over the square root
-of the item's users; ease: EASE on the whole history; factors: the whole history through a matrix factorisation;
-content: texts like the user's recent ones; interests: what is popular in the topics of the user's interests (both of
-pool items only); sequence: a trained sequence model, where there is one; own, own_recent: the user's own items, counted
-with a long and a short half life."""
+of the item's users; ease: EASE on the whole history, each item once; factors: the same through a matrix factorisation;
+nearby: what is popular near the user's recent items, where items have coordinates; content: texts like the user's
+recent ones; interests: what is popular in the topics of the user's interests (both of pool items only); sequence: a
+trained sequence model, where there is one; own, own_recent: the user's own items, counted with a long and a short half
+life."""
 
 ITEM_HALF_LIVES_DAYS = (0.5, 1.0, 2.0, 7.0, 14.0, 56.0, 112.0)
 """Of the first columns of Model.item_facts: ln popularity."""
 _SPARSE = ("transitions", "lift", "ease")
 _PLAIN = ("item_users", "item_repeaters", "factor_items", "factors")
+_PARTS = ("collaborative", "nearby", "topics", "mixture_novel", "mixture_repeat")  # of Model: several arrays each
 
 
 class ItemTopics(NamedTuple):
@@ -61,6 +65,19 @@ class Collaborative(NamedTuple):
     factors: np.ndarray
 
 
+class Mixture(NamedTuple):
+    """How the blend and the boosted ranker make one score. trees (b,) uint8: see boosted.fit; empty: there are none;
+    share () float64: of the trees in the score, the rest is the blend's; scales (2,) float64: typical best of the blend
+    and of the trees, by which they are divided before."""
+
+    trees: np.ndarray
+    share: np.ndarray
+    scales: np.ndarray
+
+
+BLEND_ALONE = Mixture(np.zeros(0, dtype=np.uint8), np.array(0.0), np.ones(2))
+
+
 @dataclasses.dataclass(frozen=True)
 class Model:
     """The ranker of one night over a catalogue of n items, ascending by item_id.
@@ -78,10 +95,9 @@ class Model:
     first_days (n,) float64: when an item was first seen, days since epoch.
     popular (p,) int32 ascending: the most popular items of each half life.
     item_facts (n, f) float32: see features.item_facts, at the night.
-    trees (b,) uint8: the boosted ranker, see boosted.fit; empty: there is none.
-    mix_novel, mix_repeat () float64: share of the boosted ranker in the score; the rest is the blend's.
-    mix_scales (2,) float64: typical best of the blend and of the boosted ranker, by which they are divided before.
+    mixture_novel, mixture_repeat: see Mixture, where seen items are left out, and where nothing is.
     sequence (b,) uint8, sequence_from () float64: see SequenceMember.
+    nearby (n, n) float32 CSR: see members.nearby_weights.
     topics: see ItemTopics. topic_shares (k,) float64: everybody's shares of the topics at the night.
     """
 
@@ -99,12 +115,11 @@ class Model:
     first_days: np.ndarray
     popular: np.ndarray
     item_facts: np.ndarray
-    trees: np.ndarray
-    mix_novel: np.ndarray
-    mix_repeat: np.ndarray
-    mix_scales: np.ndarray
+    mixture_novel: Mixture
+    mixture_repeat: Mixture
     sequence: np.ndarray
     sequence_from: np.ndarray
+    nearby: sp.csr_matrix
     topics: ItemTopics
     topic_shares: np.ndarray
 
@@ -127,6 +142,7 @@ class Model:
         """Members that this model lacks: no log without texts and categories has interests, say."""
         sizes = {
             "factors": self.collaborative.factors.size,
+            "nearby": self.nearby.nnz,
             "interests": self.topics.membership.nnz,
             "sequence": len(self.sequence),
         }
@@ -136,18 +152,20 @@ class Model:
         """(M,) weights of the members' scores after division by `scales`."""
         return self.weights_repeat if repeats else self.weights_novel
 
-    def mix(self, repeats: bool) -> float:
-        """Share of the boosted ranker in the score, 0 to 1."""
-        return float(self.mix_repeat if repeats else self.mix_novel)
+    def mixture(self, repeats: bool) -> Mixture:
+        """How the variant's scores are made of the blend's and the boosted ranker's."""
+        return self.mixture_repeat if repeats else self.mixture_novel
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The model as named arrays of plain dtypes; `from_arrays` is the inverse."""
-        parts = ("collaborative", "topics")
-        arrays = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in parts}
+        arrays = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _PARTS}
+        for variant in ("mixture_novel", "mixture_repeat"):
+            arrays |= {f"{variant}.{name}": one for name, one in getattr(self, variant)._asdict().items()}
         arrays["item_ids"] = np.asarray(self.item_ids, dtype=str)
         arrays |= {"topic_names": np.asarray(self.topics.names, dtype=str), "topic_rule": self.topics.rule}
         arrays |= {name: getattr(self.collaborative, name) for name in _PLAIN}
-        matrices = {name: getattr(self.collaborative, name) for name in _SPARSE} | {"topics": self.topics.membership}
+        matrices = {name: getattr(self.collaborative, name) for name in _SPARSE}
+        matrices |= {"nearby": self.nearby, "topics": self.topics.membership}
         for name, matrix in matrices.items():
             arrays[f"{name}.indptr"] = matrix.indptr.astype(np.int64)
             arrays[f"{name}.indices"] = matrix.indices.astype(np.int32)
@@ -159,9 +177,11 @@ class Model:
         """The model from the arrays of `to_arrays`. Raises KeyError where one is missing."""
         n, k = len(arrays["item_ids"]), len(arrays["topic_names"])
         matrices = [_matrix(arrays, name, (n, n)) for name in _SPARSE]
-        parts = ("collaborative", "topics")
-        plain = {f.name: arrays[f.name] for f in dataclasses.fields(Model) if f.name not in parts}
+        plain = {f.name: arrays[f.name] for f in dataclasses.fields(Model) if f.name not in _PARTS}
+        for variant in ("mixture_novel", "mixture_repeat"):
+            plain[variant] = Mixture(*(arrays[f"{variant}.{name}"] for name in Mixture._fields))
         own = {name: arrays[name] for name in _PLAIN}
+        plain["nearby"] = _matrix(arrays, "nearby", (n, n))
         topics = ItemTopics(_matrix(arrays, "topics", (n, k)), arrays["topic_names"], arrays["topic_rule"])
         return Model(collaborative=Collaborative(*matrices, **own), topics=topics, **plain)
 

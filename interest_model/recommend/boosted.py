@@ -19,7 +19,9 @@ NO_TREES = np.zeros(0, dtype=np.uint8)
 def fit(features: np.ndarray, hits: np.ndarray, settings: Ranker) -> np.ndarray:
     """(b,) uint8: trees as text, from features (k, F), see features.with_blend, and hits (k,) bool.
 
-    NO_TREES without both kinds of rows.
+    NO_TREES without both kinds of rows. A leaf's Hessian of the log loss, the sum of chance * (1 - chance), is at least
+    boosting_leaf_hits: so many expected hits where hits are rare. A bound in rows lets in leaves of one hit where one
+    candidate of a hundred is taken.
     """
     if not hits.any() or hits.all():
         return NO_TREES
@@ -27,7 +29,8 @@ def fit(features: np.ndarray, hits: np.ndarray, settings: Ranker) -> np.ndarray:
         "objective": "binary",
         "learning_rate": settings.boosting_rate,
         "num_leaves": settings.boosting_leaves,
-        "min_data_in_leaf": settings.boosting_leaf_rows,
+        "min_data_in_leaf": 1,
+        "min_sum_hessian_in_leaf": settings.boosting_leaf_hits,
         "lambda_l2": settings.boosting_l2,
         "num_threads": _THREADS,
         "seed": settings.seed,

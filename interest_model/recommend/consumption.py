@@ -106,6 +106,18 @@ def item_vectors(embeddings: DataFrame, item_ids: np.ndarray) -> np.ndarray:
     return vectors
 
 
+def item_places(items: DataFrame, item_ids: np.ndarray) -> np.ndarray:
+    """(n, 2) latitude and longitude in degrees from one row (item_id, latitude, longitude) per item; NaN where an item
+    has none."""
+    rows = items.where("latitude is not null").select("item_id", "latitude", "longitude").toArrow()
+    place = {name: position for position, name in enumerate(item_ids.tolist())}
+    found = np.array([place.get(name, -1) for name in rows.column("item_id").to_pylist()], dtype=np.int64)
+    places = np.full((len(item_ids), 2), np.nan)
+    known = np.column_stack([np.asarray(rows.column(name)) for name in ("latitude", "longitude")])
+    places[found[found >= 0]] = known[found >= 0]
+    return places
+
+
 def active_users(events: DataFrame, run_date: datetime.date, active_days: int) -> DataFrame:
     """The distinct user_id of users with any event in the `active_days` days up to run_date."""
     since = run_date - datetime.timedelta(days=active_days)

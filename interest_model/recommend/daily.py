@@ -13,13 +13,14 @@ from pyspark.sql import functions as F
 
 from interest_model.config import Ranker, Recommendations
 from interest_model.encoding.item_embeddings import embeddings_known
+from interest_model.history.known import items_known
 from interest_model.interest.states import state_settings
 from interest_model.interest.topics import deepest_tier
 from interest_model.on_executors import Batches, gather_rows, map_batches, map_users
 from interest_model.recommend import candidates, explanation, fit, members, model_rows, scoring
 from interest_model.recommend.blend import NO_SEQUENCE, Collaborative, ItemTopics, Model, SequenceMember
 from interest_model.recommend.candidates import Past
-from interest_model.recommend.consumption import Catalogue, item_vectors
+from interest_model.recommend.consumption import Catalogue, item_places, item_vectors
 from interest_model.recommend.histories import Histories, between, from_arrow, take
 from interest_model.recommend.interests import no_topics, rule_numbers
 from interest_model.recommend.relisting import Diversity
@@ -40,10 +41,11 @@ _LIST_DDL = (
 
 
 class ItemViews(NamedTuple):
-    """Beside who took it, what is known of each of n items: vectors (n, d): of their texts; topics, sequence: see
-    blend.ItemTopics and SequenceMember."""
+    """Beside who took it, what is known of each of n items: vectors (n, d): of their texts; places (n, 2): see
+    consumption.item_places; topics, sequence: see blend.ItemTopics and SequenceMember."""
 
     vectors: np.ndarray
+    places: np.ndarray
     topics: ItemTopics
     sequence: SequenceMember = NO_SEQUENCE
 
@@ -70,12 +72,13 @@ def ranker_sequence(night: "Night", day: date | None, items: Catalogue, vectors:
 def views_known(night: "Night", day: date, model_day: date | None) -> Callable[[Catalogue], ItemViews]:
     """From a catalogue to what was known of its items on a day, and to the sequence model in force on model_day (None:
     no model)."""
-    embeddings = embeddings_known(night, day)
+    embeddings, items_then = embeddings_known(night, day), items_known(night.read("items"), day)
 
     def views(items: Catalogue) -> ItemViews:
         vectors = item_vectors(embeddings, items.item_ids)
         topics = ranker_topics(night, day, items.item_ids)
-        return ItemViews(vectors, topics, ranker_sequence(night, model_day, items, vectors))
+        places = item_places(items_then, items.item_ids)
+        return ItemViews(vectors, places, topics, ranker_sequence(night, model_day, items, vectors))
 
     return views
 
@@ -88,7 +91,8 @@ def fit_ranker(
     Members are fitted on all, and before the tuning nights and the lessons, to learn from what followed.
     """
     texts = fit.text_vectors(views.vectors, settings.content_dimensions)
-    known = fit.Known(items.item_ids, Past(items.counts, items.first_days), texts, views.topics, views.sequence)
+    past = Past(items.counts, items.first_days)
+    known = fit.Known(items.item_ids, past, texts, views.places, views.topics, views.sequence)
     read = fit.Readers(
         collaborative=lambda before_day: _collaborative(histories, items, before_day, settings),
         lessons=lambda nights, limit: _lessons(histories, nights, limit, settings.seed),

@@ -8,6 +8,7 @@ import numpy as np
 from interest_model.recommend.blend import MEMBERS, PERSONAL_MEMBERS, Collaborative, Model
 from interest_model.recommend.context import Context
 from interest_model.recommend.histories import Histories, latest
+from interest_model.recommend.member_scores import once
 from interest_model.recommend.sparse_scores import lookup
 
 NAMED = 3  # own items named for a row at most
@@ -15,13 +16,15 @@ NAMED = 3  # own items named for a row at most
 
 class _Own(NamedTuple):
     """Distinct pairs (p,) of user and own item, by user, consumed last first. indptr (n_users + 1,); items, last_days,
-    own, own_recent (p,): what the item counts with the long and with the short half life, in any unit of the user's."""
+    own, own_recent, taken (p,): what the item counts with the long and with the short half life, and counted once, in
+    any unit of the user's."""
 
     indptr: np.ndarray
     items: np.ndarray
     last_days: np.ndarray
     own: np.ndarray
     own_recent: np.ndarray
+    taken: np.ndarray
 
 
 def speaking_for(context: Context, model: Model, rows) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +34,7 @@ def speaking_for(context: Context, model: Model, rows) -> tuple[np.ndarray, np.n
     rows: users (r,), items (r,), origins (r,), see scoring.Lists. Popularity comes from nobody's own items.
     """
     users, items, origins = rows
-    own = _own_items(latest(context.histories, int(model.history_length)), context)
+    own = _own_items(latest(context.histories, int(model.history_length)), context, float(model.half_lives[2]))
     because, because_days = np.full((len(users), NAMED), -1, dtype=np.int64), np.full((len(users), NAMED), np.nan)
     for name in PERSONAL_MEMBERS:
         asked = np.flatnonzero(origins == MEMBERS.index(name))
@@ -58,8 +61,9 @@ def _largest(row: np.ndarray, strength: np.ndarray) -> Iterator[np.ndarray]:
         left[first] = 0.0
 
 
-def _own_items(histories: Histories, context: Context) -> _Own:
+def _own_items(histories: Histories, context: Context, half_life: float) -> _Own:
     own, recent = context.members["own"], context.members["own_recent"]
+    taken = once(histories, own.shape[1], context.at_day, half_life)
     n_items = own.shape[1]
     keys = histories.rows * n_items + histories.items
     keys, first_from_end = np.unique(keys[::-1], return_index=True)
@@ -68,7 +72,8 @@ def _own_items(histories: Histories, context: Context) -> _Own:
     order = np.lexsort((-days, users))
     users, items = users[order], items[order]
     indptr = np.searchsorted(users, np.arange(histories.n_users + 1))
-    return _Own(indptr, items, days[order], lookup(own, users, items), lookup(recent, users, items))
+    counted = (lookup(one, users, items) for one in (own, recent, taken))
+    return _Own(indptr, items, days[order], *counted)
 
 
 def _strengths(model: Model, member: str, own: _Own, users: np.ndarray, items: np.ndarray):
@@ -77,7 +82,7 @@ def _strengths(model: Model, member: str, own: _Own, users: np.ndarray, items: n
     counts = np.diff(own.indptr)[users]
     row = np.repeat(np.arange(len(users)), counts)
     pair = np.arange(len(row)) + np.repeat(own.indptr[:-1][users] - (np.cumsum(counts) - counts), counts)
-    counted = own.own if member in ("ease", "factors", "own") else own.own_recent
+    counted = {"own": own.own, "ease": own.taken, "factors": own.taken}.get(member, own.own_recent)
     strength = counted[pair] * links(model, member, own.items[pair], items[row])
     some = strength > 0
     return row[some], pair[some], strength[some]
@@ -93,6 +98,8 @@ def links(model: Model, member: str, own: np.ndarray, items: np.ndarray) -> np.n
         from interest_model.interest.shipped_model import item_cosines
 
         return item_cosines(model.sequence, own, items)
+    if member == "nearby":
+        return lookup(model.nearby, own, items)
     if member == "factors":
         return _factor_links(model.collaborative, own, items)
     if member == "interests":

@@ -19,6 +19,7 @@ _SENTENCES = {
     "lift": "Goes with {title}, which you chose on {date}.",
     "ease": "Because you chose {title} on {date}.",
     "factors": "Fits {title}, which you chose on {date}.",
+    "nearby": "Popular near {title}, which you chose on {date}.",
     "sequence": "Fits what you chose lately, such as {title} on {date}.",
     "interests": "Popular among what you are interested in.",
     "content": "Similar to {title}, which you chose on {date}.",

@@ -1,7 +1,6 @@
 """What the boosted ranker reads of a user and a candidate item: one row of numbers per pair. No Spark."""
 
 import numpy as np
-import scipy.sparse as sp
 
 from interest_model.recommend.blend import ITEM_HALF_LIVES_DAYS, PERSONAL_MEMBERS, Collaborative, Model
 from interest_model.recommend.context import Context
@@ -18,15 +17,15 @@ _OWN_NAMES = ("own_days", "own_share", "own_last_days", "own_first_days", "own_g
 _USER_NAMES = ("user_days", "user_last_days", "user_first_days")
 _INTEREST_NAMES = ("interest_lift", "interest_trend", "interest_rise")
 FEATURES = (
-    *_ITEM_NAMES, *_OWN_NAMES, *_USER_NAMES, *PERSONAL_MEMBERS, "ease_once", "ease_rank", "lift_rank", *_INTEREST_NAMES,
+    *_ITEM_NAMES, *_OWN_NAMES, *_USER_NAMES, *PERSONAL_MEMBERS, "ease_rank", "lift_rank", *_INTEREST_NAMES,
 )  # fmt: skip
 """popularity_*: ln of decayed counts over the largest; rise_month: ln popularity of 7 against 112 days, rise_week: 1
 against 14; age_days, silent_days: ln(1 + days since the item was first and last taken); users: ln(1 + its users);
 repeat_rate: share of them who took it on several days. own_days: days on which the user took the item, own_share: of
 all the user's days; own_last_days, own_first_days: ln(1 + age), -1 where never; own_gaps: age of the last in mean gaps
 between the user's own, -1 with fewer than two; own_60_days: events with a half life of 60 days. user_days: days on
-which the user acted; user_last_days, user_first_days: ln(1 + age). The members' scores; ease_once: EASE on items
-taken, however often; ease_rank, lift_rank: ln(rank) among the user's candidates. interest_*: see interests.of_items."""
+which the user acted; user_last_days, user_first_days: ln(1 + age). The members' scores; ease_rank, lift_rank:
+ln(rank) among the user's candidates. interest_*: see interests.of_items."""
 
 TREE_FEATURES = (*FEATURES, "blend", "blend_rank")
 """What the boosted ranker reads: beside FEATURES ln of the blend's score, and of its rank among the candidates."""
@@ -80,23 +79,18 @@ def _log_age(age: np.ndarray) -> np.ndarray:
 def pair_features(context: Context, model: Model, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """(k, F) float32 in FEATURES order for pairs of a user (rows (k,) int64, ascending) and an item (columns (k,)).
 
-    model: its item facts, EASE weights, topics and history length.
+    model: its item facts, topics and history length.
     """
     histories = latest(context.histories, int(model.history_length))
     own, user = _own_features(histories, model.n_items, context.at_day, rows, columns)
-    entries = (np.ones(len(histories.items), np.float32), histories.items, histories.indptr)
-    once = sp.csr_matrix(entries, (histories.n_users, model.n_items), copy=True)
-    once.sum_duplicates()
-    once.data[:] = 1.0
-    ease_once = lookup((once @ model.collaborative.ease).tocsr(), rows, columns)
     said = {name: lookup(context.members[name], rows, columns) for name in PERSONAL_MEMBERS}
-    ranks = [np.log(_ranks(rows, values)) for values in (ease_once, said["lift"])]
+    ranks = [np.log(_ranks(rows, values)) for values in (said["ease"], said["lift"])]
     interests = of_items(context.interests, model, histories.n_users, rows, columns)
     parts = [
         model.item_facts[columns],
         own,
         user[rows],
-        np.column_stack([*said.values(), ease_once, *ranks]),
+        np.column_stack([*said.values(), *ranks]),
         interests,
     ]
     return np.concatenate(parts, axis=1, dtype=np.float32)

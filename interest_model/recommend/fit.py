@@ -20,11 +20,13 @@ from interest_model.config import Ranker
 from interest_model.errors import ConfigError
 from interest_model.recommend import boosted, candidates, members, weights
 from interest_model.recommend.blend import (
+    BLEND_ALONE,
     MEMBERS,
     NO_SEQUENCE,
     POPULARITY_MEMBERS,
     Collaborative,
     ItemTopics,
+    Mixture,
     Model,
     SequenceMember,
 )
@@ -41,11 +43,13 @@ _ON_ONE_THREAD = threadpool_limits.wrap(limits=1)
 
 class Known(NamedTuple):
     """What is known of items: item_ids (n,) str, ascending; past: their counts and first days; texts (n, d) float32:
-    see text_vectors; topics, sequence: see blend.ItemTopics and SequenceMember."""
+    see text_vectors; places (n, 2) float64: latitude and longitude in degrees, NaN where an item has none; topics,
+    sequence: see blend.ItemTopics and SequenceMember."""
 
     item_ids: np.ndarray
     past: Past
     texts: np.ndarray
+    places: np.ndarray
     topics: ItemTopics
     sequence: SequenceMember = NO_SEQUENCE
 
@@ -77,11 +81,21 @@ def night_model(known: Known, read: Readers, at_day: float, settings: Ranker, re
     nights = lesson_nights(draft, known.past, at_day, settings)
     lessons = weights.from_rows(read.lessons(nights, settings.lesson_users), n_half_lives)
     ended = lessons.nights <= at_day - settings.tuning_days - settings.lesson_days + 1e-9
-    asked, chances = candidates_of(tuning, repeats), np.zeros(tuning.real.shape)
-    early = boosted_ranker(lessons, ended, learned, repeats, settings)
-    chances[asked] = boosted.chances(early, tree_rows(tuning, asked, learned, repeats))
-    mix = weights.learn_mix(tuning, learned, chances, settings.mix_shrinkage, repeats)
-    return with_boosted(model, boosted_ranker(lessons, np.ones_like(ended), learned, repeats, settings), mix)
+    novel = mixture(lessons, ended, tuning, learned.novel, settings)
+    again = mixture(lessons, ended, tuning, learned.repeat, settings) if repeats else novel
+    return dataclasses.replace(model, mixture_novel=novel, mixture_repeat=again)
+
+
+def mixture(
+    lessons: TuningSet, ended: np.ndarray, tuning: TuningSet, blend: weights.Blend, settings: Ranker
+) -> Mixture:
+    """A variant's trees, learned on all lessons, and their share: by the tuning nights, and by trees of the lessons
+    marked in ended (g,) bool, which had ended before those nights."""
+    early, whole = (boosted_ranker(lessons, some, blend, settings) for some in (ended, np.ones_like(ended)))
+    asked, chances = blend.candidates(tuning), np.zeros(tuning.real.shape)
+    chances[asked] = boosted.chances(early, tree_rows(tuning, asked, blend))
+    share, scales = weights.learn_share(tuning, blend, chances, settings.mix_shrinkage)
+    return Mixture(whole, np.array(share), scales)
 
 
 def ease_head(counts: ItemCounts, n_items: int, at_day: float, size: int) -> np.ndarray:
@@ -151,12 +165,11 @@ def draft_model(known: Known, fitted: Collaborative, settings: Ranker) -> Model:
         first_days=np.full(n, np.inf),
         popular=np.zeros(0, dtype=np.int32),
         item_facts=np.zeros((n, 0), dtype=np.float32),
-        trees=boosted.NO_TREES,
-        mix_novel=np.array(0.0),
-        mix_repeat=np.array(0.0),
-        mix_scales=np.ones(2),
+        mixture_novel=BLEND_ALONE,
+        mixture_repeat=BLEND_ALONE,
         sequence=known.sequence.weights,
         sequence_from=np.array(known.sequence.from_day),
+        nearby=members.nearby_weights(known.places, fitted.item_users, settings.near_half_km, settings.neighbours),
         topics=known.topics,
         topic_shares=np.zeros(len(known.topics.names)),
     )
@@ -202,34 +215,25 @@ def first_lesson(at_day: float, settings: Ranker) -> float:
     return at_day - settings.learning_days
 
 
-def boosted_ranker(
-    lessons: TuningSet, ended: np.ndarray, learned: weights.Learned, repeats: bool, settings: Ranker
-) -> np.ndarray:
-    """Trees (see boosted.fit) of the lessons marked in ended (g,) bool; few of them teach nothing: then there are none.
+def boosted_ranker(lessons: TuningSet, some: np.ndarray, blend: weights.Blend, settings: Ranker) -> np.ndarray:
+    """Trees (see boosted.fit) of the lessons marked in some (g,) bool; few of them teach nothing: then there are none.
 
-    learned: the blend, whose score of a candidate the trees read too (stacking, Wolpert 1992).
+    blend: whose score of a candidate the trees read too (stacking, Wolpert 1992).
     """
-    if np.count_nonzero(ended) < settings.lesson_min_users:
+    if np.count_nonzero(some) < settings.lesson_min_users:
         return boosted.NO_TREES
-    asked = candidates_of(lessons, repeats) & ended[:, None]
-    return boosted.fit(tree_rows(lessons, asked, learned, repeats), lessons.hits[asked], settings)
+    asked = blend.candidates(lessons) & some[:, None]
+    return boosted.fit(tree_rows(lessons, asked, blend), lessons.hits[asked], settings)
 
 
-def candidates_of(tuning: TuningSet, repeats: bool) -> np.ndarray:
-    """(g, c) bool: what may be listed. Where the domain does not repeat, the user's own items are no candidates."""
-    return tuning.real if repeats else tuning.real & ~tuning.seen
-
-
-def tree_rows(tuning: TuningSet, asked: np.ndarray, learned: weights.Learned, repeats: bool) -> np.ndarray:
+def tree_rows(tuning: TuningSet, asked: np.ndarray, blend: weights.Blend) -> np.ndarray:
     """(k, F) what the trees read of the candidates marked in asked (g, c) bool."""
-    novel, again = weights.blend_scores(tuning, learned)
-    blend = again if repeats else novel
-    return with_blend(tuning.pairs[asked], np.nonzero(asked)[0], blend[asked])
+    return with_blend(tuning.pairs[asked], np.nonzero(asked)[0], blend.scores(tuning)[asked])
 
 
 def finished_model(draft: Model, learned: weights.Learned, past: Past, at_day: float, settings: Ranker) -> Model:
     """The night's model: draft (fitted on all events before at_day) with popularity at the night and the learned
-    weights. The boosted ranker is added by with_boosted."""
+    weights, still without a boosted ranker."""
     night = candidates.night_at(draft, past, at_day, 1.0, settings)
     return dataclasses.replace(
         night.model,
@@ -241,12 +245,6 @@ def finished_model(draft: Model, learned: weights.Learned, past: Past, at_day: f
         half_lives=np.array([settings.popularity_half_lives_days[learned.half_lives[0]], *draft.half_lives[1:]]),
         first_days=past.first_days,
     )
-
-
-def with_boosted(model: Model, trees: np.ndarray, mix: weights.Mix) -> Model:
-    """The model with the boosted ranker and its share in the score."""
-    shares = {"mix_novel": np.array(mix.novel), "mix_repeat": np.array(mix.repeat), "mix_scales": mix.scales}
-    return dataclasses.replace(model, trees=trees, **shares)
 
 
 def trends_at(night: Night, chosen: np.ndarray) -> np.ndarray:

@@ -21,9 +21,17 @@ def queries(histories: Histories, n_items: int, at_day: float, half_life: float)
     return matrix
 
 
-def member_scores(
-    histories: Histories, model: Model, at_day: float, interests: States
-) -> dict[str, sp.csr_matrix]:
+def once(histories: Histories, n_items: int, at_day: float, half_life: float) -> sp.csr_matrix:
+    """(n_users, n_items) float32: each user's items, each once, however often it was consumed: as `queries`, but only
+    the consumption that counts most."""
+    decay = histories.weights * 0.5 ** (np.maximum(at_day - histories.days, 0.0) / half_life)
+    keys, place = np.unique(histories.rows * n_items + histories.items, return_inverse=True)
+    most = np.zeros(len(keys), dtype=np.float32)
+    np.maximum.at(most, place, decay.astype(np.float32))
+    return sp.csr_matrix((most, (keys // n_items, keys % n_items)), (histories.n_users, n_items))
+
+
+def member_scores(histories: Histories, model: Model, at_day: float, interests: States) -> dict[str, sp.csr_matrix]:
     """Scores of the PERSONAL_MEMBERS, tempered, each (n_users, n_items) CSR; an absent entry is a score of zero.
 
     Only the latest model.history_length events of each user are read. interests: the users' states at at_day.
@@ -32,13 +40,15 @@ def member_scores(
     _, query_half_life, own_half_life = model.half_lives
     recent = queries(histories, model.n_items, at_day, query_half_life)
     own = queries(histories, model.n_items, at_day, own_half_life)
+    taken = once(histories, model.n_items, at_day, own_half_life)
     share = _unit_rows(recent)
     learned = model.collaborative
     said = {
         "transitions": (share @ learned.transitions).tocsr(),
         "lift": (share @ learned.lift).tocsr(),
-        "ease": (own @ learned.ease).tocsr(),
-        "factors": factor_scores(own, learned),
+        "ease": (taken @ learned.ease).tocsr(),
+        "factors": factor_scores(taken, learned),
+        "nearby": (share @ model.nearby).tocsr(),
         "content": content_scores(share, model),
         "interests": interest_scores(interests, model, histories.n_users),
         "sequence": sequence_scores(histories, model, at_day),
@@ -62,21 +72,21 @@ def _unit_rows(matrix: sp.csr_matrix) -> sp.csr_matrix:
     return (sp.diags((1.0 / np.maximum(totals, 1e-30)).astype(np.float32)) @ matrix).tocsr()
 
 
-def factor_scores(own: sp.csr_matrix, learned: Collaborative) -> sp.csr_matrix:
+def factor_scores(taken: sp.csr_matrix, learned: Collaborative) -> sp.csr_matrix:
     """(n_users, n_items) CSR: the _FACTOR_ITEMS best of each user by the factorisation; zero below zero.
 
-    own (n_users, n_items): the user's items, see `queries`.
+    taken (n_users, n_items): the user's items, see `once`.
     """
     head, factors = learned.factor_items, learned.factors
     if not factors.size:
-        return sp.csr_matrix(own.shape, dtype=np.float32)
+        return sp.csr_matrix(taken.shape, dtype=np.float32)
     scale = 1.0 / np.sqrt(np.maximum(learned.item_users[head], 1.0))
-    found = ((own[:, head] @ sp.diags(scale.astype(np.float32))) @ factors) @ factors.T
+    found = ((taken[:, head] @ sp.diags(scale.astype(np.float32))) @ factors) @ factors.T
     width = min(_FACTOR_ITEMS, len(head))
     best = np.sort(np.argpartition(found, -width, axis=1)[:, -width:], axis=1)
     values = _rounded(np.take_along_axis(found, best, axis=1))
     entries = (values.ravel().astype(np.float32), head[best].ravel(), np.arange(len(found) + 1) * width)
-    return sp.csr_matrix(entries, own.shape)
+    return sp.csr_matrix(entries, taken.shape)
 
 
 def interest_scores(interests: States, model: Model, n_users: int) -> sp.csr_matrix:

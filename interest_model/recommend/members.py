@@ -9,13 +9,17 @@ import numpy as np
 import pyarrow as pa
 import scipy.linalg
 import scipy.sparse as sp
+from sklearn.neighbors import BallTree
 from sklearn.utils.extmath import randomized_svd
 
+from interest_model.interest.strength import EARTH_RADIUS_KM
 from interest_model.recommend.histories import Histories, instants
 
 PAIR_SCHEMA = pa.schema([("kind", pa.string()), ("item", pa.int32()), ("others", pa.binary()), ("values", pa.binary())])
 STEP_DECAY = 0.75  # per instant further away; its powers are exact binary fractions
 SAME_INSTANT = 0.5  # order unknown: half in each direction
+_NEAREST = 5  # times the neighbours kept: so many of the nearest items are looked at
+_PLACES_AT_ONCE = 4_096  # items whose nearest are looked for together; bounds memory
 
 
 def transition_sums(histories: Histories, n_items: int, reach: int) -> sp.csr_matrix:
@@ -142,6 +146,32 @@ def item_factors(gram: np.ndarray, dimensions: int, seed: int) -> np.ndarray:
     cosines = (gram * scale * scale[:, None]).astype(np.float32)
     _, _, axes = randomized_svd(cosines, width, n_iter=4, random_state=seed)
     return axes.T.astype(np.float32)
+
+
+def nearby_weights(places: np.ndarray, users: np.ndarray, half_km: float, neighbours: int) -> sp.csr_matrix:
+    """(n, n) float32: users of the column's item / (1 + km between both items / half_km), the `neighbours` largest of
+    each row; empty where half_km is 0.
+
+    places (n, 2): latitude and longitude in degrees, NaN where an item has none; users (n,) of each item. A power law
+    of distance, as check-ins follow it (Ye et al. 2011, "Exploiting Geographical Influence for Collaborative
+    Point-of-Interest Recommendation", section 3.2). Of each item _NEAREST times as many are looked at as are kept.
+    """
+    n, there = len(places), np.flatnonzero(np.isfinite(places).all(axis=1))
+    if not half_km or len(there) < 2:
+        return sp.csr_matrix((n, n), dtype=np.float32)
+    radians = np.radians(places[there])
+    tree, width = BallTree(radians, metric="haversine"), min(_NEAREST * neighbours + 1, len(there))
+    parts = []
+    for start in range(0, len(there), _PLACES_AT_ONCE):
+        distance, place = tree.query(radians[start : start + _PLACES_AT_ONCE], k=width)
+        found, rows = there[place], there[start : start + _PLACES_AT_ONCE]
+        values = np.where(found == rows[:, None], 0.0, users[found] / (1.0 + EARTH_RADIUS_KM / half_km * distance))
+        entries = (values.ravel(), (np.repeat(np.arange(len(rows)), width), found.ravel()))
+        parts.append(strongest(sp.csr_matrix(entries, (len(rows), n)), neighbours))
+    found = sp.vstack(parts).tocsr()
+    indptr = np.zeros(n + 1, dtype=np.int64)
+    indptr[there + 1] = np.diff(found.indptr)
+    return sp.csr_matrix((found.data, found.indices, np.cumsum(indptr)), (n, n))
 
 
 def _embed(weights: np.ndarray, head: np.ndarray, n_items: int, neighbours: int) -> sp.csr_matrix:

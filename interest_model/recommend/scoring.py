@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from interest_model.recommend.blend import MEMBERS, PERSONAL_MEMBERS, POOL_MEMBERS, POPULARITY_MEMBERS, Model
+from interest_model.recommend.blend import MEMBERS, PERSONAL_MEMBERS, POOL_MEMBERS, POPULARITY_MEMBERS, Mixture, Model
 from interest_model.recommend.boosted import chances
 from interest_model.recommend.context import Context, context_at
 from interest_model.recommend.evidence import speaking_for
@@ -94,24 +94,25 @@ def best_candidates(context: Context, model: Model, length: int, repeats: bool, 
     found, scored = np.zeros(len(users)), ranks <= _RESCORED
     if boosted:
         pairs = pair_features(context, model, users[scored], items[scored])
-        found[scored] = chances(model.trees, with_blend(pairs, users[scored], blend[scored]))
+        found[scored] = chances(model.mixture(repeats).trees, with_blend(pairs, users[scored], blend[scored]))
     return Candidates(users, items, blend, found)
 
 
-def mixed(candidates: Candidates, model: Model, share: float) -> tuple[np.ndarray, ...]:
+def mixed(candidates: Candidates, mixture: Mixture) -> tuple[np.ndarray, ...]:
     """Users, ranks, items, scores (see sparse_scores.top) by blend and boosted ranker, each divided by its typical
-    best; share: of the boosted ranker, 0 to 1. Without any the scores are the blend's own."""
+    best. Where the boosted ranker has no share the scores are the blend's own."""
     users, items, blend, boosted = candidates
+    share, scales = float(mixture.share), mixture.scales
     if share > 0:
-        blend = 1e-30 + (1.0 - share) / model.mix_scales[0] * blend + share / model.mix_scales[1] * boosted
+        blend = 1e-30 + (1.0 - share) / scales[0] * blend + share / scales[1] * boosted
     return ranked(users, items, blend)
 
 
 def best_items(context: Context, model: Model, length: int, repeats: bool) -> tuple[np.ndarray, ...]:
     """Users, ranks, items, scores: at least the `length` best of each user, by the shares of blend and boosted ranker
     that past nights found; items of the history are left out unless `repeats`."""
-    share = model.mix(repeats)
-    return mixed(best_candidates(context, model, length, repeats, share > 0), model, share)
+    mixture = model.mixture(repeats)
+    return mixed(best_candidates(context, model, length, repeats, mixture.share > 0), mixture)
 
 
 def _recommend(histories: Histories, model: Model, at_day: float, kind: tuple[int, bool], wide: Diversity) -> Lists:

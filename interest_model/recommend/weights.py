@@ -32,12 +32,22 @@ class TuningSet(NamedTuple):
     n_repeat: np.ndarray
 
 
-class Mix(NamedTuple):
-    """novel, repeat: share of the boosted ranker in the score; scales (2,): typical best of the blend and of it."""
+class Blend(NamedTuple):
+    """One variant's blend: half_lives (3,): indices into the searched half lives of popularity, trend and slow; scales,
+    weights (M,); repeats: whether lists may hold seen items."""
 
-    novel: float
-    repeat: float
+    half_lives: np.ndarray
     scales: np.ndarray
+    weights: np.ndarray
+    repeats: bool
+
+    def scores(self, tuning: TuningSet) -> np.ndarray:
+        """(g, c) of all candidates."""
+        return member_features(tuning, self.half_lives) / self.scales @ self.weights
+
+    def candidates(self, tuning: TuningSet) -> np.ndarray:
+        """(g, c) bool: what may be listed."""
+        return tuning.real if self.repeats else tuning.real & ~tuning.seen
 
 
 class Learned(NamedTuple):
@@ -47,6 +57,14 @@ class Learned(NamedTuple):
     scales: np.ndarray
     weights_novel: np.ndarray
     weights_repeat: np.ndarray
+
+    @property
+    def novel(self) -> Blend:
+        return Blend(self.half_lives, self.scales, self.weights_novel, False)
+
+    @property
+    def repeat(self) -> Blend:
+        return Blend(self.half_lives, self.scales, self.weights_repeat, True)
 
 
 def from_rows(rows: pa.Table, n_half_lives: int) -> TuningSet:
@@ -117,34 +135,21 @@ def learn(tuning: TuningSet, priors: np.ndarray, shrinkage: float, repeats: bool
     return Learned(chosen, scales, novel, again)
 
 
-def learn_mix(tuning: TuningSet, learned: Learned, chances: np.ndarray, shrinkage: float, repeats: bool) -> Mix:
+def learn_share(tuning: TuningSet, blend: Blend, chances: np.ndarray, shrinkage: float) -> tuple[float, np.ndarray]:
     """How much of the score the boosted ranker gets: the share with the best NDCG@10 on the tuning nights, minus
-    shrinkage / sqrt(user-nights) times its squared distance from one half, where few user-nights keep it.
+    shrinkage / sqrt(user-nights) times its squared distance from one half, where few user-nights keep it. And the
+    typical best (2,) of the blend and of it, by which both are divided before.
 
     chances (g, c): the boosted ranker's, of trees that have not seen these nights. With an empty set it gets nothing.
     """
-    novel, again = blend_scores(tuning, learned)
-    scales = np.array([_typical_best(again if repeats else novel, tuning.real), _typical_best(chances, tuning.real)])
-    shares = [
-        _best_share(Judge(tuning, variant), blend / scales[0], chances / scales[1], shrinkage)
-        for variant, blend in ((False, novel), (repeats, again))
-    ]
-    return Mix(*shares, scales)
-
-
-def blend_scores(tuning: TuningSet, learned: Learned) -> tuple[np.ndarray, np.ndarray]:
-    """(g, c) both: the blend's scores by weights_novel and by weights_repeat."""
-    features = member_features(tuning, learned.half_lives) / learned.scales
-    return features @ learned.weights_novel, features @ learned.weights_repeat
-
-
-def _best_share(judge: Judge, blend: np.ndarray, boosted: np.ndarray, shrinkage: float) -> float:
+    judge, listed, scores = Judge(tuning, blend.repeats), blend.candidates(tuning), blend.scores(tuning)
+    scales = np.array([_typical_best(scores, listed), _typical_best(chances, listed)])
     if not len(judge.users):
-        return 0.0
-    one, other = blend[judge.users], boosted[judge.users]
+        return 0.0, scales
+    one, other = scores[judge.users] / scales[0], chances[judge.users] / scales[1]
     figures = np.array([judge.values((1.0 - share) * one + share * other).mean() for share in _SHARES])
     figures -= shrinkage / np.sqrt(len(judge.users)) * (_SHARES - 0.5) ** 2
-    return float(_SHARES[int(np.argmax(np.round(figures, 9)))])
+    return float(_SHARES[int(np.argmax(np.round(figures, 9)))]), scales
 
 
 def _typical_best(scores: np.ndarray, real: np.ndarray) -> float:

@@ -13,7 +13,11 @@ from tests.recommend.worlds import checkerboard, fitted, histories
 
 SETTINGS = load_settings(overrides=["evaluation.bootstrap_replicates=20", "evaluation.cutoffs=[2, 4]"]).evaluation
 N_ITEMS = 40
-MODELS = {judging.RANKER, *MEMBERS, "popular_7_days"} - {"interests", "sequence"}  # the board has neither
+MODELS = {judging.RANKER, *MEMBERS, "popular_7_days"} - {
+    "nearby",
+    "interests",
+    "sequence",
+}  # the board has none of them
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from interest_model.recommend import boosted, fit, scoring, weights
-from interest_model.recommend.blend import MEMBERS, Model
+from interest_model.recommend.blend import BLEND_ALONE, MEMBERS, Model
 from interest_model.recommend.candidates import Past
 from interest_model.recommend.context import context_at
 from interest_model.recommend.features import TREE_FEATURES
@@ -13,7 +13,7 @@ from interest_model.recommend.sparse_scores import lookup
 from tests.recommend.test_weights import EVEN, tuning
 from tests.recommend.worlds import counts_of, fitted, histories, ranker_settings
 
-SETTINGS = ranker_settings(boosting_leaf_rows=20, boosting_rounds=30)
+SETTINGS = ranker_settings(boosting_leaf_hits=2, boosting_rounds=30)
 
 
 def lessons(n: int = 2_000, seed: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -42,23 +42,26 @@ def test_without_both_kinds_of_rows_there_are_no_trees():
     assert boosted.chances(boosted.NO_TREES, values).tolist() == [0.0] * 50
 
 
-def test_the_boosted_ranker_gets_the_share_it_earns():
-    given = tuning(good="ease")
-    learned = weights.learn(given, EVEN[None], 1e6, repeats=True)
-    knowing = weights.learn_mix(given, learned, given.hits.astype(float), 0.0, repeats=True)
-    assert min(knowing.novel, knowing.repeat) > 0.3
-    misled = weights.learn_mix(given, learned, (~given.hits).astype(float), 0.0, repeats=True)
-    assert misled.novel == misled.repeat == 0.0
+@pytest.mark.parametrize("repeats", [False, True])
+def test_the_boosted_ranker_gets_the_share_it_earns(repeats):
+    given, blend = learned(repeats)
+    assert weights.learn_share(given, blend, given.hits.astype(float), 0.0)[0] > 0.3
+    assert weights.learn_share(given, blend, (~given.hits).astype(float), 0.0)[0] == 0.0
     nobody = weights.TuningSet(*(array[:0] for array in given))
-    assert weights.learn_mix(nobody, learned, np.zeros((0, 30)), 0.0, repeats=True)[:2] == (0.0, 0.0)
+    assert weights.learn_share(nobody, blend, np.zeros((0, 30)), 0.0)[0] == 0.0
 
 
-def test_few_user_nights_keep_the_share_near_one_half():
-    given = tuning(good="ease")
-    learned = weights.learn(given, EVEN[None], 1e6, repeats=True)
+@pytest.mark.parametrize("repeats", [False, True])
+def test_few_user_nights_keep_the_share_near_one_half(repeats):
+    given, blend = learned(repeats)
     for chances in (given.hits, ~given.hits):
-        shrunk = weights.learn_mix(given, learned, chances.astype(float), 1e6, repeats=True)
-        assert shrunk.novel == shrunk.repeat == 0.5
+        assert weights.learn_share(given, blend, chances.astype(float), 1e6)[0] == 0.5
+
+
+def learned(repeats: bool) -> tuple[weights.TuningSet, weights.Blend]:
+    given = tuning(good="ease")
+    found = weights.learn(given, EVEN[None], 1e6, repeats=True)
+    return given, found.repeat if repeats else found.novel
 
 
 def clockwork(n_users: int = 80, days: int = 90):
@@ -81,13 +84,13 @@ def past_of(world) -> Past:
 @pytest.fixture(scope="module")
 def rhythm():
     world = clockwork()
-    changes = {"boosting_leaf_rows": 20, "lesson_min_users": 50, "lesson_days": 1, "lessons": 10, "tuning_days": 5}
+    changes = {"boosting_leaf_hits": 2, "lesson_min_users": 50, "lesson_days": 1, "lessons": 10, "tuning_days": 5}
     return world, fitted(world, 60, 90.0, repeats=True, **changes)
 
 
 def test_what_only_the_trees_can_know_raises_their_share(rhythm):
     world, model = rhythm
-    assert model.mix(repeats=True) > 0
+    assert model.mixture(repeats=True).share > 0
     lists = scoring.recommend(world, model, 90.0, 1, repeats=True)
     users = np.arange(80)
     due = (90 + users) % 5 == 0
@@ -107,16 +110,19 @@ def test_shares_of_nothing_and_of_all_are_the_blend_and_the_trees(rhythm):
     context = context_at(world, model, 90.0)
     found = scoring.best_candidates(context, model, 10, repeats=True)
     blend = scoring.blended(context.members, model, model.weights(True))
-    users, ranks, items, scores = scoring.mixed(found, model, 0.0)
+    mixture = model.mixture(True)
+    shares = {share: mixture._replace(share=np.array(share)) for share in (0.0, 0.5, 1.0)}
+    users, ranks, items, scores = scoring.mixed(found, shares[0.0])
     assert scores == pytest.approx(lookup(blend, users, items), abs=1e-7)
     assert np.array_equal(items, found.items) and ranks[users == 0].tolist() == list(range(1, (users == 0).sum() + 1))
     chances = sp.csr_matrix((found.chances, (found.users, found.items)), blend.shape)
-    users, _, items, scores = scoring.mixed(found, model, 1.0)
-    assert scores == pytest.approx(lookup(chances, users, items) / model.mix_scales[1], abs=1e-6)
-    half = (lookup(blend, users, items) / model.mix_scales[0] + lookup(chances, users, items) / model.mix_scales[1]) / 2
-    best = sp.csr_matrix((scoring.mixed(found, model, 0.5)[3], scoring.mixed(found, model, 0.5)[::2]), blend.shape)
+    users, _, items, scores = scoring.mixed(found, shares[1.0])
+    assert scores == pytest.approx(lookup(chances, users, items) / mixture.scales[1], abs=1e-6)
+    half = (lookup(blend, users, items) / mixture.scales[0] + lookup(chances, users, items) / mixture.scales[1]) / 2
+    mixed = scoring.mixed(found, shares[0.5])
+    best = sp.csr_matrix((mixed[3], mixed[::2]), blend.shape)
     assert lookup(best, users, items) == pytest.approx(half, abs=1e-6)
-    without_trees = dataclasses.replace(model, trees=boosted.NO_TREES)
+    without_trees = dataclasses.replace(model, mixture_repeat=BLEND_ALONE)
     assert not scoring.best_candidates(context, without_trees, 10, repeats=True).chances.any()
 
 
@@ -127,14 +133,14 @@ def test_what_the_trees_did_not_score_stays_below_what_they_did(rhythm, monkeypa
     found = scoring.best_candidates(context, model, 12, repeats=True)
     scored = set(zip(found.users[found.chances > 0].tolist(), found.items[found.chances > 0].tolist(), strict=True))
     assert np.bincount([user for user, _ in scored]).max() == 5
-    users, ranks, items, _ = scoring.mixed(found, model, 0.5)
+    users, ranks, items, _ = scoring.mixed(found, model.mixture(True)._replace(share=np.array(0.5)))
     below = [rank for user, rank, item in zip(users, ranks, items, strict=True) if (user, item) not in scored]
     assert min(below) == 6
 
 
 def test_a_young_log_has_no_lessons():
     young = fitted(histories({"a": [(0, 1.0), (1, 2.0)], "b": [(1, 3.0)]}), 2, 10.0)
-    assert not len(young.trees) and young.mix(False) == 0.0
+    assert not len(young.mixture(False).trees) and young.mixture(False).share == 0.0
     assert young.weights(False)[MEMBERS.index("popularity")] > 0
     settings = ranker_settings()
     assert fit.first_lesson(100.0, settings) == 100.0 - settings.tuning_days - settings.lessons * settings.lesson_days
@@ -146,3 +152,14 @@ def test_lessons_end_before_the_night_and_follow_each_other(rhythm):
     nights = fit.lesson_nights(model, past_of(clockwork()), 100.0, settings)
     assert [night.at_day for night in nights] == [72.0, 79.0, 86.0, 93.0]
     assert all(night.at_day + night.horizon_days <= 100.0 for night in nights)
+
+
+def test_leaves_hold_hits_not_rows():
+    """A feature that marks the only five hits of 5,000 rows: no leaf may single them out, for that is chance."""
+    values = np.random.default_rng(1).random((5_000, len(TREE_FEATURES))).astype(np.float32)
+    hits = np.arange(5_000) < 5
+    values[:200, 3] += 1.0  # 200 rows, all hits among them: enough rows for a leaf, too few hits
+    few = boosted.chances(boosted.fit(values, hits, ranker_settings(boosting_leaf_hits=10)), values)
+    assert few.max() == pytest.approx(few.min())
+    many = boosted.chances(boosted.fit(values, hits, ranker_settings(boosting_leaf_hits=0.1)), values)
+    assert many[:200].mean() > 5 * many[200:].mean()

@@ -53,7 +53,8 @@ def spark_model(events, partitions):
     consumption = consumed(events)
     items = catalogue(consumption, at_day, settings.learning_days)
     frame = user_histories(consumption, items.item_ids, settings.seen_length).repartition(partitions).persist()
-    views = ItemViews(np.zeros((len(items.item_ids), 4), np.float32), no_topics(len(items.item_ids)))
+    n_items = len(items.item_ids)
+    views = ItemViews(np.zeros((n_items, 4), np.float32), np.full((n_items, 2), np.nan), no_topics(n_items))
     return frame, fit_ranker(frame, items, views, at_day, settings, False)
 
 

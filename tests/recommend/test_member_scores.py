@@ -7,17 +7,34 @@ import pytest
 import scipy.sparse as sp
 
 from interest_model.interest.states_of_users import StateSettings
+from interest_model.interest.strength import EARTH_RADIUS_KM
 from interest_model.recommend import evidence, member_scores
-from interest_model.recommend.blend import ItemTopics
+from interest_model.recommend.blend import ItemTopics, Model
 from interest_model.recommend.context import context_at
 from interest_model.recommend.interests import interest_states, lifts, rule_numbers
-from interest_model.recommend.member_scores import content_scores, factor_scores, interest_scores, queries
+from interest_model.recommend.member_scores import content_scores, factor_scores, interest_scores, once, queries
+from interest_model.recommend.members import nearby_weights
 from tests.recommend.worlds import checkerboard, fitted, histories
 
 
 def test_queries_halve_with_age_and_add_up():
     found = queries(histories({"a": [(1, 6.0), (0, 8.0), (1, 8.0)]}), 2, 10.0, 2.0).toarray()
     assert found.tolist() == [[0.5, 0.75]]
+
+
+def test_an_item_taken_often_counts_once_by_its_last_time():
+    found = once(histories({"a": [(1, 6.0), (0, 8.0), (1, 8.0), (1, 8.0)], "b": [(0, 10.0)]}), 2, 10.0, 2.0).toarray()
+    assert found.tolist() == [[0.5, 0.5], [1.0, 0.0]]
+
+
+def test_ease_and_factors_hear_a_rare_item_beside_one_taken_daily():
+    """Who takes item 0 a hundred times and item 1, of the other half, once is of both halves."""
+    model = fitted(checkerboard(), 40, 40.0, neighbours=20, ease_l2=5.0, factor_dimensions=4)
+    torn = histories({"a": [(0, 39.0)] * 100 + [(1, 39.0)]})
+    members = context_at(torn, model, 40.0).members
+    for name in ("ease", "factors"):
+        said = members[name].toarray()[0, 2:]
+        assert said[1::2].sum() > 0.5 * said[0::2].sum() > 0, name
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +79,31 @@ def test_only_the_best_of_the_factorisation_are_kept(board, monkeypatch):
     assert few.toarray().sum(axis=1) == pytest.approx(np.sort(whole, axis=1)[:, -5:].sum(axis=1))
 
 
+def test_nearby_items_count_by_users_and_distance():
+    """Items 0, 1, 2 lie on one meridian, 0 and 1 km and 3 km north of it; item 3 has no place. A half km of 1: an item
+    of 4 users 1 km off counts 4 / 2, one of 8 users 3 km off 8 / 4."""
+    north = np.degrees(np.array([0.0, 1.0, 3.0]) / EARTH_RADIUS_KM)
+    places = np.array([*zip(north, np.zeros(3), strict=True), (np.nan, np.nan)])
+    found = nearby_weights(places, np.array([2.0, 4.0, 8.0, 9.0]), 1.0, 2).toarray()
+    assert found == pytest.approx(
+        np.array([[0, 2, 2, 0], [1, 0, 8 / 3, 0], [0.5, 4 / 3, 0, 0], [0, 0, 0, 0]]), abs=1e-5
+    )
+    assert nearby_weights(places, np.ones(4), 1.0, 1).nnz == 3 and nearby_weights(places, np.ones(4), 0.0, 2).nnz == 0
+
+
+def test_who_is_near_a_place_is_shown_what_is_popular_there():
+    """Even items lie in one town, odd ones in another: the checkerboard's users have one each, and the member says so
+    and names the own item it is near to."""
+    places = np.column_stack([50.0 + np.arange(40) % 2, np.arange(40) * 1e-3])
+    model = fitted(checkerboard(), 40, 40.0, neighbours=19, places=places)
+    context = context_at(checkerboard(), model, 40.0)
+    said = context.members["nearby"].toarray()
+    assert (said[0::2, 1::2] == 0).all() and (said[0::2, 0::2] > 0).all() and (said[1::2, 0::2] == 0).all()
+    assert evidence.links(model, "nearby", np.array([0, 0]), np.array([2, 1])).tolist() == [model.nearby[0, 2], 0.0]
+    again = Model.from_arrays(model.to_arrays())
+    assert (again.nearby != model.nearby).nnz == 0 and "nearby" not in model.silent
+
+
 def test_interests_lift_what_is_popular_in_their_topics():
     """Items 0 and 1 are of topic 0, item 2 of both, item 3 of none. Two events count as much as the prior's two: the
     shares of a user who took topic 0 twice are 1/2 own + 1/2 everybody's."""
@@ -82,4 +124,4 @@ def test_without_topics_or_factors_their_members_say_nothing():
     model = fitted(checkerboard(), 40, 40.0, factor_dimensions=0)
     said = context_at(checkerboard(), model, 40.0).members
     assert said["factors"].nnz == said["interests"].nnz == 0 and said["ease"].nnz > 0
-    assert model.silent == {"factors", "interests", "sequence"}
+    assert model.silent == {"factors", "nearby", "interests", "sequence"}

@@ -35,7 +35,9 @@ def counts_of(known: Histories, at_day: float) -> ItemCounts:
     return ItemCounts(pairs[0].astype(np.int32), pairs[1], sizes.astype(np.float64))
 
 
-def fitted(known: Histories, n_items: int, at_day: float, repeats=False, vectors=None, topics=None, **changes) -> Model:
+def fitted(
+    known: Histories, n_items: int, at_day: float, repeats=False, vectors=None, places=None, topics=None, **changes
+) -> Model:
     """The model of a night at at_day, by the same steps as a nightly run."""
     settings = ranker_settings(**changes)
     known = between(known, -np.inf, at_day)
@@ -43,6 +45,7 @@ def fitted(known: Histories, n_items: int, at_day: float, repeats=False, vectors
     first_days = np.full(n_items, np.inf)
     np.minimum.at(first_days, known.items, known.days)
     vectors = np.zeros((n_items, 4), np.float32) if vectors is None else vectors
+    places = np.full((n_items, 2), np.nan) if places is None else places
     names = np.array([f"item{position:04d}" for position in range(n_items)])
 
     def members_at(day: float):
@@ -53,7 +56,7 @@ def fitted(known: Histories, n_items: int, at_day: float, repeats=False, vectors
     def lessons(nights, limit):
         return pa.Table.from_batches([candidates.tuning_rows(known, nights)])
 
-    items = fit.Known(names, candidates.Past(counts, first_days), vectors, topics or no_topics(n_items))
+    items = fit.Known(names, candidates.Past(counts, first_days), vectors, places, topics or no_topics(n_items))
     return fit.night_model(items, fit.Readers(members_at, lessons), at_day, settings, repeats)
 
 
