@@ -14,24 +14,29 @@ _ITEM_NAMES = (
     "rise_month", "rise_week", "age_days", "silent_days", "users", "repeat_rate",
 )  # fmt: skip
 _OWN_NAMES = ("own_days", "own_share", "own_last_days", "own_first_days", "own_gaps", "own_60_days")
-_USER_NAMES = ("user_days", "user_last_days", "user_first_days")
+_USER_NAMES = ("user_days", "user_last_days", "user_first_days", "taste_age", "taste_users")
+_MATCH_NAMES = ("age_match", "users_match")
 _INTEREST_NAMES = ("interest_lift", "interest_trend", "interest_rise")
 FEATURES = (
-    *_ITEM_NAMES, *_OWN_NAMES, *_USER_NAMES, *PERSONAL_MEMBERS, "ease_rank", "lift_rank", *_INTEREST_NAMES,
+    *_ITEM_NAMES, *_OWN_NAMES, *_USER_NAMES, *_MATCH_NAMES, *PERSONAL_MEMBERS, "ease_rank", "lift_rank",
+    *_INTEREST_NAMES,
 )  # fmt: skip
 """popularity_*: ln of decayed counts over the largest; rise_month: ln popularity of 7 against 112 days, rise_week: 1
 against 14; age_days, silent_days: ln(1 + days since the item was first and last taken); users: ln(1 + its users);
 repeat_rate: share of them who took it on several days. own_days: days on which the user took the item, own_share: of
 all the user's days; own_last_days, own_first_days: ln(1 + age), -1 where never; own_gaps: age of the last in mean gaps
 between the user's own, -1 with fewer than two; own_60_days: events with a half life of 60 days. user_days: days on
-which the user acted; user_last_days, user_first_days: ln(1 + age). The members' scores; ease_rank, lift_rank:
-ln(rank) among the user's candidates. interest_*: see interests.of_items."""
+which the user acted; user_last_days, user_first_days: ln(1 + age). taste_age: mean over the user's events (half life
+60 days) of ln(1 + the item's age when it was taken): who follows what is new has a small one; taste_users: the same of
+users; *_match: age_days and users minus the user's taste. The members' scores; ease_rank, lift_rank: ln(rank) among the
+user's candidates. interest_*: see interests.of_items."""
 
 TREE_FEATURES = (*FEATURES, "blend", "blend_rank")
 """What the boosted ranker reads: beside FEATURES ln of the blend's score, and of its rank among the candidates."""
 
 _FLOOR = 1e-6
 _OWN_HALF_LIFE_DAYS = 60.0
+_TASTE = [_ITEM_NAMES.index("age_days"), _ITEM_NAMES.index("users")]
 
 
 def repeaters(histories: Histories, n_items: int) -> np.ndarray:
@@ -86,14 +91,26 @@ def pair_features(context: Context, model: Model, rows: np.ndarray, columns: np.
     said = {name: lookup(context.members[name], rows, columns) for name in PERSONAL_MEMBERS}
     ranks = [np.log(_ranks(rows, values)) for values in (said["ease"], said["lift"])]
     interests = of_items(context.interests, model, histories.n_users, rows, columns)
+    taste, facts = _taste(histories, model.item_facts, context.at_day), model.item_facts[columns]
     parts = [
-        model.item_facts[columns],
+        facts,
         own,
         user[rows],
+        taste[rows],
+        facts[:, _TASTE] - taste[rows],
         np.column_stack([*said.values(), *ranks]),
         interests,
     ]
     return np.concatenate(parts, axis=1, dtype=np.float32)
+
+
+def _taste(histories: Histories, facts: np.ndarray, at_day: float) -> np.ndarray:
+    """(n_users, 2) taste_age and taste_users, see FEATURES; zeros for a user without events. facts: see item_facts."""
+    age, users = facts[histories.items][:, _TASTE].astype(np.float64).T
+    age_then = np.log1p(np.maximum(np.expm1(age) - (at_day - histories.days), 0.0))
+    faded = 0.5 ** (np.maximum(at_day - histories.days, 0.0) / _OWN_HALF_LIFE_DAYS)
+    sums = [np.bincount(histories.rows, faded * one, histories.n_users) for one in (age_then, users, 1.0)]
+    return np.column_stack(sums[:2]) / np.maximum(sums[2], 1e-30)[:, None]
 
 
 def with_blend(pairs: np.ndarray, rows: np.ndarray, blend: np.ndarray) -> np.ndarray:

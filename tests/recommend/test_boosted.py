@@ -88,14 +88,14 @@ def rhythm():
     return world, fitted(world, 60, 90.0, repeats=True, **changes)
 
 
-def test_what_only_the_trees_can_know_raises_their_share(rhythm):
+def test_the_trees_know_when_an_item_is_due(rhythm):
+    """The blend cannot: the own item is the first in it on every day."""
     world, model = rhythm
     assert model.mixture(repeats=True).share > 0
-    lists = scoring.recommend(world, model, 90.0, 1, repeats=True)
-    users = np.arange(80)
-    due = (90 + users) % 5 == 0
-    own = lists.items[np.searchsorted(lists.users, users)] == users % 20
-    assert own[due].mean() > own[~due].mean() + 0.3
+    found = scoring.best_candidates(context_at(world, model, 90.0), model, 10, repeats=True)
+    own, due = found.items == found.users % 20, (90 + found.users) % 5 == 0
+    assert own.sum() == 80 and found.chances[own & due].min() > 10 * found.chances[own & ~due].max()
+    assert (scoring.mixed(found, model.mixture(True)._replace(share=np.array(0.0)))[1][own] == 1).all()
 
 
 def test_trees_survive_the_model_arrays(rhythm):

@@ -40,6 +40,17 @@ def test_ages_and_gaps_by_hand(pairs):
     assert pairs["user_first_days"][:2, 0].tolist() == pytest.approx([np.log(9.8), np.log(3)])
 
 
+def test_taste_is_the_mean_age_and_users_of_what_the_user_took(pairs):
+    """Item 0 was first taken on day 1.2, by a alone; item 1 on day 3.0, by a and b."""
+    faded = 0.5 ** (np.array([8.8, 8.6, 7.0, 1.0]) / 60)
+    age = (faded * np.log1p([0.0, 0.2, 0.0, 7.8])).sum() / faded.sum()
+    users = (faded * np.log1p([1, 1, 2, 1])).sum() / faded.sum()
+    assert pairs["taste_age"][:, 0].tolist() == pytest.approx([age, np.log(6), 0], abs=1e-5)
+    assert pairs["taste_users"][:, 0].tolist() == pytest.approx([users, np.log(3), 0], abs=1e-5)
+    assert pairs["age_match"][0, :2].tolist() == pytest.approx([np.log(9.8) - age, np.log(8) - age], abs=1e-5)
+    assert pairs["users_match"][1, :2].tolist() == pytest.approx([np.log(2) - np.log(3), 0], abs=1e-5)
+
+
 def test_item_facts_read_only_what_was_before():
     days, sizes = np.array([1.0, 9.0, 2.0, 12.0]), np.array([1.0, 3.0, 2.0, 50.0])
     counts = ItemCounts(np.array([0, 0, 1, 1], np.int32), days, sizes)

@@ -95,7 +95,7 @@ def test_who_is_near_a_place_is_shown_what_is_popular_there():
     """Even items lie in one town, odd ones in another: the checkerboard's users have one each, and the member says so
     and names the own item it is near to."""
     places = np.column_stack([50.0 + np.arange(40) % 2, np.arange(40) * 1e-3])
-    model = fitted(checkerboard(), 40, 40.0, neighbours=19, places=places)
+    model = fitted(checkerboard(), 40, 40.0, neighbours=19, near_half_km=1, places=places)
     context = context_at(checkerboard(), model, 40.0)
     said = context.members["nearby"].toarray()
     assert (said[0::2, 1::2] == 0).all() and (said[0::2, 0::2] > 0).all() and (said[1::2, 0::2] == 0).all()
