@@ -26,7 +26,7 @@ def run(night: Night) -> None:
         before = consumed(events_known(known, list_date)).join(truth.select("user_id"), "user_id", "left_semi")
         histories = user_histories(before, model.item_ids, night.settings.ranker.seen_length)
         at_day = end_of_day(list_date, source.zone)
-        sums = judged(cases(truth, histories, lists, model), model, at_day, settings, source.repeats)
+        sums = judged(cases(truth, histories, lists, model.item_ids), model, at_day, settings, source.repeats)
         rows = night.spark.createDataFrame(metric_rows(sums))
         frames.append(rows.withColumns({"horizon_days": F.lit(horizon), "list_date": F.lit(list_date)}))
     if frames:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from interest_model.config import Evaluation, Settings
+from interest_model.config import Evaluation, Ranker, Settings
 from interest_model.evaluation.day import cases, judged, metric_rows
-from interest_model.evaluation.peers import judged_lists, write_split
+from interest_model.evaluation.peers import check_split, judged_lists, write_split
 from interest_model.evaluation.splits import REFIT, Split, is_drawn, night_splits, nights_before, split
 from interest_model.recommend.blend import Model
 from interest_model.recommend.consumption import Catalogue, catalogue, user_histories
@@ -60,35 +60,54 @@ def backtest(
     settings: Settings,
     repeats: bool,
     peers: Path | None,
-    fresh: bool,
 ) -> DataFrame:
     """Rows as table evaluation without run_date and source: every model on the splits.
 
     splits: of one moment, that is with the same known events and at_day; one per horizon, shortest first. Models are
     fitted once, on known alone, and asked at at_day. The blend's weights are learned on the nights before the cut, then
     its members are refitted up to it. views: of the items with the given ids: of a night what it knew;
-    else it may be of today, for a text or a topic says what an item is, not who took it. peers: folder below which the
-    splits' files lie, in Split.folder (written where `fresh`), and the lists of other libraries' models (see
-    evaluation.peers), made once for the users of the longest horizon and judged on each.
+    else it may be of today, for a text or a topic says what an item is, not who took it. peers: folder below which
+    split_for_peers wrote, and where the lists of other libraries' models lie now (see evaluation.peers), made once for
+    the users of the longest horizon and judged on each.
     """
-    ranker, known, at_day = settings.ranker, splits[0].known, splits[0].at_day
-    items = catalogue(known, at_day, ranker.learning_days)
-    histories = user_histories(known, items.item_ids, ranker.seen_length).persist()
-    model = fit_ranker(histories, items, views(items), at_day, ranker, repeats)
+    items, histories = _known_by(splits[0], settings.ranker)
     folder = None if peers is None else peers / splits[0].folder
-    if folder is not None and fresh:
-        length, variants = max(settings.evaluation.cutoffs), ["novel", "repeat"] if repeats else ["novel"]
-        facts = {"n_items": model.n_items, "at_day": at_day, "length": length, "variants": variants}
-        write_split(folder, histories, cases(splits[-1].truth, histories, None, model), facts)
+    if folder is not None:
+        check_split(folder, _facts_of(splits[0], items, settings.evaluation, repeats))
+    model = fit_ranker(histories, items, views(items), splits[0].at_day, settings.ranker, repeats)
     frames = [_rows(one, histories, model, settings, repeats, folder) for one in splits]
     histories.unpersist()
     return reduce(DataFrame.unionByName, frames)
 
 
+def split_for_peers(splits: Sequence[Split], settings: Settings, repeats: bool, peers: Path) -> Path:
+    """Writes what peers need of the splits (of one moment, see `backtest`) into Split.folder below `peers`; returns it.
+
+    No model is fitted: the ranker is judged beside the peers once their lists are there.
+    """
+    items, histories = _known_by(splits[0], settings.ranker)
+    users = cases(splits[-1].truth, histories, None, items.item_ids)
+    folder = peers / splits[0].folder
+    write_split(folder, histories, users, _facts_of(splits[0], items, settings.evaluation, repeats))
+    histories.unpersist()
+    return folder
+
+
+def _facts_of(one: Split, items: Catalogue, settings: Evaluation, repeats: bool) -> dict[str, object]:
+    length, variants = max(settings.cutoffs), ["novel", "repeat"] if repeats else ["novel"]
+    return {"n_items": len(items.item_ids), "at_day": one.at_day, "length": length, "variants": variants}
+
+
+def _known_by(one: Split, settings: Ranker) -> tuple[Catalogue, DataFrame]:
+    """The catalogue and the users' histories, kept, of what a split lets models read."""
+    items = catalogue(one.known, one.at_day, settings.learning_days)
+    return items, user_histories(one.known, items.item_ids, settings.seen_length).persist()
+
+
 def _rows(
     one: Split, histories: DataFrame, model: Model, settings: Settings, repeats: bool, folder: Path | None
 ) -> DataFrame:
-    users = cases(one.truth, histories, None, model)
+    users = cases(one.truth, histories, None, model.item_ids)
     sums = judged(users, model, one.at_day, settings.evaluation, repeats, issued=False)
     if folder is not None:
         for found in judged_lists(folder, users, model, one.at_day, settings.evaluation).values():

@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -26,18 +27,17 @@ def truth_of(consumption: DataFrame, list_date: datetime.date, run_date: datetim
     return consumption.where(days & F.col("positive")).select("user_id", "item_id").distinct()
 
 
-def cases(truth: DataFrame, histories: DataFrame, lists: DataFrame | None, model: Model) -> DataFrame:
+def cases(truth: DataFrame, histories: DataFrame, lists: DataFrame | None, item_ids: np.ndarray) -> DataFrame:
     """One row per user of `truth`: user_id, items, days, weights (null: no history), truth and listed as positions.
 
     histories: see consumption.user_histories, as known when the lists were made; lists: rows of daily_recommendations,
-    or None where none were issued: then listed is null.
+    or None where none were issued: then listed is null. item_ids (n,): of the model's catalogue, by position.
     """
     session = truth.sparkSession
-    names = pa.table(
-        {"item_id": pa.array(model.item_ids.tolist(), pa.string()), "item": pa.array(range(model.n_items))}
-    )
+    n_items = len(item_ids)
+    names = pa.table({"item_id": pa.array(item_ids.tolist(), pa.string()), "item": pa.array(range(n_items))})
     positions = F.broadcast(session.createDataFrame(names))
-    unknown = F.pmod(F.xxhash64("item_id"), F.lit(UNKNOWN_ITEMS)) + model.n_items
+    unknown = F.pmod(F.xxhash64("item_id"), F.lit(UNKNOWN_ITEMS)) + n_items
     wanted = truth.join(positions, "item_id", "left").groupBy("user_id")
     wanted = wanted.agg(F.sort_array(F.collect_set(F.coalesce("item", unknown).cast("int"))).alias("truth"))
     known = wanted.join(histories, "user_id", "left")

@@ -33,6 +33,20 @@ def write_split(folder: Path, histories: DataFrame, users: DataFrame, facts: dic
     (folder / "split.json").write_text(json.dumps(facts, indent=1))
 
 
+def check_split(folder: Path, facts: dict) -> None:
+    """DataError: nobody has written a split below `folder`, or it was another one (other events, say): its lists name
+    positions in another catalogue."""
+    file, remedy = folder / "split.json", "write it with --split-only, then let the peers list again"
+    if not file.exists():
+        raise DataError(f"{file}: there is no split for peers", remedy)
+    written = json.loads(file.read_text())
+    odd = ", ".join(
+        f"{name} {written.get(name)} for {value}" for name, value in facts.items() if written.get(name) != value
+    )
+    if odd:
+        raise DataError(f"{file}: the split of another log or moment: {odd}", remedy)
+
+
 def judged_lists(
     folder: Path, users: DataFrame, model: Model, at_day: float, settings: Evaluation
 ) -> dict[str, judging.Sums]:

@@ -1,7 +1,6 @@
 """A challenger, the champion and a floor on the same users of a temporal split: the Spark face of promotion."""
 
 from collections.abc import Iterator, Mapping
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -31,8 +30,7 @@ def contest(
     rankers: name to a model, or to scores (n,) that are the same for everybody; both over the catalogue item_ids (n,).
     length: latest events of a user that are read, and that are left out of lists where people do not come back.
     """
-    named = SimpleNamespace(item_ids=item_ids, n_items=len(item_ids))
-    users = cases(split.truth, user_histories(split.known, item_ids, length), None, named)
+    users = cases(split.truth, user_histories(split.known, item_ids, length), None, item_ids)
     rows = map_batches(users.where("items is not null"), _judge(users, rankers, split, repeats, settings), _DDL)
     found = {name: _no_figure(settings) for name in rankers}
     order = [(name, "ascending") for name in ("name", "n_users", "total")]  # sums in one order: the same bits

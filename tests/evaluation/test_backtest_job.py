@@ -11,6 +11,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from interest_model.config import load_settings
+from interest_model.errors import DataError
 from interest_model.job import open_night
 from interest_model.job_arguments import add_backtest_arguments
 from interest_model.storage import Storage, schema_of
@@ -66,7 +67,7 @@ def written_by_a_night(spark, warehouse: Path):
 def test_past_nights_are_refitted_judged_per_horizon_and_met_by_peers(backtest, spark, warehouse, tmp_path):
     untouched = written_by_a_night(spark, warehouse)
     key = ["variant", "model", "metric", "k", "segment"]
-    rows = backtest("--protocol", "replay", "--nights", "2", "--peers", str(tmp_path / "peers"))
+    rows = backtest("--protocol", "replay", "--nights", "2")
     spans = {(row.list_date, row.horizon_days, row.run_date) for row in rows.itertuples()}
     sixth, seventh = date(2026, 1, 6), date(2026, 1, 7)
     assert spans == {(sixth, 1, seventh), (sixth, 2, LAST), (seventh, 1, LAST)}
@@ -77,10 +78,13 @@ def test_past_nights_are_refitted_judged_per_horizon_and_met_by_peers(backtest, 
     same = before[before.list_date == sixth]
     assert one.sort_values(key).reset_index(drop=True).equals(same.sort_values(key).reset_index(drop=True))
 
+    given = ("--protocol", "replay", "--nights", "2", "--peers", str(tmp_path / "peers"))
+    with pytest.raises(DataError, match="--split-only"):
+        backtest(*given)
+    assert len(backtest(*given, "--split-only")) == len(before)  # it judges nothing
     for night in (sixth, seventh):
         own_lists(tmp_path / "peers" / f"replay-{night}")
     page = tmp_path / "page" / "replay.md"
-    given = ("--protocol", "replay", "--nights", "2", "--peers", str(tmp_path / "peers"), "--judge")
     judged = backtest(*given, "--markdown", str(page))
     peer = judged[(judged.model == "first") & (judged.metric == "ndcg") & (judged.segment == "all") & (judged.k == 10)]
     ranker = judged[(judged.model == "ranker") & (judged.metric == "ndcg") & (judged.segment == "all")]

@@ -47,11 +47,11 @@ def test_a_hand_worked_day(spark, consumption):
     lists = spark.createDataFrame(
         [("a", 2, "item0002"), ("a", 1, "item0004")], "user_id string, rank int, item_id string"
     )
-    rows = cases(truth_of(consumption, LISTED, date(2024, 1, 6)), known, lists, model).collect()
+    rows = cases(truth_of(consumption, LISTED, date(2024, 1, 6)), known, lists, model.item_ids).collect()
     by_user = {row["user_id"]: row for row in rows}
     assert by_user["a"]["truth"] == [2] and by_user["a"]["listed"] == [4, 2]
     assert by_user["b"]["truth"][0] >= model.n_items and by_user["b"]["items"] is None
-    frame = cases(truth_of(consumption, LISTED, date(2024, 1, 6)), known, lists, model)
+    frame = cases(truth_of(consumption, LISTED, date(2024, 1, 6)), known, lists, model.item_ids)
     settings = load_settings().evaluation
     table = metric_rows(judged(frame, model, 19_728.0, settings, False)).to_pylist()
     figures = {(row["model"], row["metric"], row["k"], row["segment"]): (row["value"], row["n_users"]) for row in table}
