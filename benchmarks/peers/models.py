@@ -2,8 +2,10 @@
 
     python benchmarks/peers/models.py FOLDER [NAME ...]      in the environment that `make peers` builds
 
-FOLDER is what `jobs/backtest.py --peers` wrote (see interest_model/evaluation/peers.py). The inner slice holds the last
-tenth of the known events by time; a setting is chosen by NDCG@10 there, on at most 2,000 users, and the model refitted
+FOLDER is what `jobs/backtest.py --peers --split-only` wrote (see interest_model/evaluation/peers.py), or the folder of
+a replay's nights: then settings are searched on the first night and every SEARCH_NIGHTS after it, and each night has
+the peers refitted with the latest. The inner slice holds the last tenth of the known events by time; a setting is
+chosen by NDCG@10 there, on at most 2,000 users, and the model refitted
 on all that is known. RecTools' SASRec and Spark's ALS have files of their own: sasrec.py and spark_als.py.
 """
 
@@ -21,6 +23,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 
+SEARCH_NIGHTS = 10
 INNER_SHARE = 0.1
 INNER_USERS = 2_000
 SEED = 7
@@ -229,15 +232,17 @@ def choose(name: str, inner: Log, users: np.ndarray, variant: str, wanted: sp.cs
     return fit, grid[int(np.argmax(figures))], max(figures)
 
 
-def run_peer(name: str, log: Log, queried: np.ndarray, facts: dict):
-    """Yields (variant, chosen setting, validation NDCG@10, lists)."""
+def settings_of(name: str, log: Log, facts: dict) -> dict[str, tuple]:
+    """Variant to (fit, chosen setting, its NDCG@10 on the inner slice)."""
     inner, users, truth = inner_split(log)
-    for variant in facts["variants"]:
-        if name.startswith("own") and variant == "novel":
-            continue  # seen items are left out there: nothing of one's own is left
-        wanted = to_find(inner, truth, users, variant)
-        fit, best, figure = choose(name, inner, users, variant, wanted)
-        yield variant, best, figure, in_chunks(fit(log, best), log, queried, variant, facts["length"])
+    # where seen items are left out nothing of one's own is left
+    variants = [one for one in facts["variants"] if one == "repeat" or not name.startswith("own")]
+    return {one: choose(name, inner, users, one, to_find(inner, truth, users, one)) for one in variants}
+
+
+def nights_of(folder: Path) -> list[Path]:
+    """The folders of splits, oldest first: itself, or those in it."""
+    return [folder] if (folder / "split.json").exists() else sorted(one.parent for one in folder.glob("*/split.json"))
 
 
 def main() -> None:
@@ -245,13 +250,20 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("names", nargs="*", default=[*PEERS, BLEND])
     options = parser.parse_args()
-    log, names, queried, facts = read_log(options.folder)
-    for name in options.names:
-        start = time.monotonic()
-        for variant, best, figure, lists in run_peer(name, log, queried, facts):
-            write_lists(options.folder / "lists" / f"{name}-{variant}.parquet", names[queried], lists)
-            seconds = time.monotonic() - start
-            print(f"{name} {variant}: setting {best}, inner NDCG@10 {figure:.4f}, {seconds:.0f} s", flush=True)
+    chosen: dict[str, dict[str, tuple]] = {}
+    for night, folder in enumerate(nights_of(options.folder)):
+        log, names, queried, facts = read_log(folder)
+        for name in options.names:
+            start = time.monotonic()
+            if night % SEARCH_NIGHTS == 0:
+                chosen[name] = settings_of(name, log, facts)
+            for variant, (fit, best, figure) in chosen[name].items():
+                lists = in_chunks(fit(log, best), log, queried, variant, facts["length"])
+                write_lists(folder / "lists" / f"{name}-{variant}.parquet", names[queried], lists)
+                seconds = time.monotonic() - start
+                print(
+                    f"{folder.name} {name} {variant}: {best}, inner NDCG@10 {figure:.4f}, {seconds:.0f} s", flush=True
+                )
 
 
 if __name__ == "__main__":
