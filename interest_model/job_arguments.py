@@ -42,10 +42,10 @@ def add_backtest_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--protocol", choices=PROTOCOLS, required=True)
     parser.add_argument("--nights", type=positive, default=7, help="of replay: the latest nights that have been judged")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the draws of loo-shuffled")
-    parser.add_argument("--peers", type=Path, help="folder of the splits' files and of the peers' lists, judged too")
     parser.add_argument(
-        "--split-only", action="store_true", help="write that folder's files for benchmarks/peers, no more"
+        "--split", type=Path, help="folder to write what benchmarks/peers reads into; nothing is judged"
     )
+    parser.add_argument("--peers", type=Path, help="that folder, with the lists that peers put there: judged too")
     parser.add_argument("--markdown", type=Path, help="file for the figures as Markdown tables")
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/peers/models.py FOLDER [NAME ...]      in the environment that `make peers` builds
 
-FOLDER is what `jobs/backtest.py --peers --split-only` wrote (see interest_model/evaluation/peers.py), or the folder of
+FOLDER is what `jobs/backtest.py --split FOLDER` wrote (see interest_model/evaluation/peers.py), or the folder of
 a replay's nights: then settings are searched on the first night and every SEARCH_NIGHTS after it, and each night has
 the peers refitted with the latest. The inner slice holds the last tenth of the known events by time; a setting is
 chosen by NDCG@10 there, on at most 2,000 users, and the model refitted

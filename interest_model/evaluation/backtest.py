@@ -2,7 +2,7 @@
 
 import datetime
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from interest_model.evaluation.peers import check_split, judged_lists, write_spl
 from interest_model.evaluation.splits import REFIT, Split, is_drawn, night_splits, nights_before, split
 from interest_model.recommend.blend import Model
 from interest_model.recommend.consumption import Catalogue, catalogue, user_histories
-from interest_model.recommend.daily import ItemViews, fit_ranker
+from interest_model.recommend.daily import fit_ranker, views_known
 from interest_model.runs import code_revision
 
 if TYPE_CHECKING:
@@ -54,43 +54,42 @@ def facts(given: Namespace, night: "Night") -> dict[str, object]:
     return found | {"revision": code_revision()}
 
 
-def backtest(
-    splits: Sequence[Split],
-    views: Callable[[Catalogue], ItemViews],
-    settings: Settings,
-    repeats: bool,
-    peers: Path | None,
-) -> DataFrame:
-    """Rows as table evaluation without run_date and source: every model on the splits.
+def backtest(splits: Sequence[Split], night: "Night", peers: Path | None) -> DataFrame:
+    """Rows as table evaluation: every model on the splits.
 
     splits: of one moment, that is with the same known events and at_day; one per horizon, shortest first. Models are
     fitted once, on known alone, and asked at at_day. The blend's weights are learned on the nights before the cut, then
-    its members are refitted up to it. views: of the items with the given ids: of a night what it knew;
-    else it may be of today, for a text or a topic says what an item is, not who took it. peers: folder below which
-    split_for_peers wrote, and where the lists of other libraries' models lie now (see evaluation.peers), made once for
-    the users of the longest horizon and judged on each.
+    its members are refitted up to it. Of the items a past night has what it knew; else it may be of today, for a text
+    or a topic says what an item is, not who took it. peers: folder below which write_splits wrote, and where the lists
+    of other libraries' models lie now (see evaluation.peers), made once for the users of the longest horizon and judged
+    on each.
     """
-    items, histories = _known_by(splits[0], settings.ranker)
-    folder = None if peers is None else peers / splits[0].folder
+    first, settings, repeats = splits[0], night.settings, night.source.repeats
+    items, histories = _known_by(first, settings.ranker)
+    folder = None if peers is None else peers / first.folder
     if folder is not None:
-        check_split(folder, _facts_of(splits[0], items, settings.evaluation, repeats))
-    model = fit_ranker(histories, items, views(items), splits[0].at_day, settings.ranker, repeats)
+        check_split(folder, _facts_of(first, items, settings.evaluation, repeats))
+    views = views_known(night, first.night or night.run_date, first.model_day)
+    model = fit_ranker(histories, items, views(items), first.at_day, settings.ranker, repeats)
     frames = [_rows(one, histories, model, settings, repeats, folder) for one in splits]
     histories.unpersist()
-    return reduce(DataFrame.unionByName, frames)
+    stamp = {"source": F.lit(night.source.name), "run_date": first.judged_on(night.run_date)}
+    return reduce(DataFrame.unionByName, frames).withColumns(stamp)
 
 
-def split_for_peers(splits: Sequence[Split], settings: Settings, repeats: bool, peers: Path) -> Path:
-    """Writes what peers need of the splits (of one moment, see `backtest`) into Split.folder below `peers`; returns it.
+def write_splits(moments: Iterator[tuple[str, list[Split]]], night: "Night", peers: Path) -> None:
+    """Writes what peers need of each moment of `cuts` into Split.folder below `peers`, and says where.
 
     No model is fitted: the ranker is judged beside the peers once their lists are there.
     """
-    items, histories = _known_by(splits[0], settings.ranker)
-    users = cases(splits[-1].truth, histories, None, items.item_ids)
-    folder = peers / splits[0].folder
-    write_split(folder, histories, users, _facts_of(splits[0], items, settings.evaluation, repeats))
-    histories.unpersist()
-    return folder
+    for _, splits in moments:
+        items, histories = _known_by(splits[0], night.settings.ranker)
+        users = cases(splits[-1].truth, histories, None, items.item_ids)
+        folder = peers / splits[0].folder
+        facts = _facts_of(splits[0], items, night.settings.evaluation, night.source.repeats)
+        write_split(folder, histories, users, facts)
+        histories.unpersist()
+        night.reporter.say(f"written: {folder}")
 
 
 def _facts_of(one: Split, items: Catalogue, settings: Evaluation, repeats: bool) -> dict[str, object]:

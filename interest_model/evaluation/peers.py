@@ -36,7 +36,7 @@ def write_split(folder: Path, histories: DataFrame, users: DataFrame, facts: dic
 def check_split(folder: Path, facts: dict) -> None:
     """DataError: nobody has written a split below `folder`, or it was another one (other events, say): its lists name
     positions in another catalogue."""
-    file, remedy = folder / "split.json", "write it with --split-only, then let the peers list again"
+    file, remedy = folder / "split.json", "write it with --split FOLDER, then let the peers list again"
     if not file.exists():
         raise DataError(f"{file}: there is no split for peers", remedy)
     written = json.loads(file.read_text())

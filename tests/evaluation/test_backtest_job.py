@@ -79,9 +79,9 @@ def test_past_nights_are_refitted_judged_per_horizon_and_met_by_peers(backtest, 
     assert one.sort_values(key).reset_index(drop=True).equals(same.sort_values(key).reset_index(drop=True))
 
     given = ("--protocol", "replay", "--nights", "2", "--peers", str(tmp_path / "peers"))
-    with pytest.raises(DataError, match="--split-only"):
+    with pytest.raises(DataError, match="--split FOLDER"):
         backtest(*given)
-    assert len(backtest(*given, "--split-only")) == len(before)  # it judges nothing
+    assert len(backtest(*given[:-2], "--split", given[-1])) == len(before)  # it judges nothing
     for night in (sixth, seventh):
         own_lists(tmp_path / "peers" / f"replay-{night}")
     page = tmp_path / "page" / "replay.md"
