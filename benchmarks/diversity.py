@@ -26,6 +26,7 @@ from interest_model.recommend import candidates, diversity, fit, scoring
 from interest_model.recommend.blend import Collaborative, Model
 from interest_model.recommend.histories import Histories, between, from_arrow, take
 from interest_model.recommend.interests import no_topics
+from interest_model.recommend.members import nowhere
 from interest_model.recommend.popularity import ItemCounts, bin_day
 
 CANDIDATES, LENGTH, CUTOFF = 100, 50, 10
@@ -68,8 +69,8 @@ def night_model(known: Histories, vectors: np.ndarray, at_day: float, settings: 
         return fit.collaborative(rows, n_items, head, settings)
 
     names, texts = np.arange(n_items).astype(str), fit.text_vectors(vectors, settings.content_dimensions)
-    past, nowhere = candidates.Past(counts, first_days), np.full((n_items, 2), np.nan)
-    items = fit.Known(names, past, texts, nowhere, no_topics(n_items))
+    past = candidates.Past(counts, first_days)
+    items = fit.Known(names, past, texts, nowhere(n_items), no_topics(n_items))
     read = fit.Readers(members_at, lambda nights, limit: lessons(known, nights, limit, settings.seed))
     return fit.night_model(items, read, at_day, settings, repeats)
 

@@ -5,8 +5,7 @@
 FOLDER is what `jobs/backtest.py --split FOLDER` wrote (see interest_model/evaluation/peers.py), or the folder of
 a replay's nights: then settings are searched on the first night and every SEARCH_NIGHTS after it, and each night has
 the peers refitted with the latest. The inner slice holds the last tenth of the known events by time; a setting is
-chosen by NDCG@10 there, on at most 2,000 users, and the model refitted
-on all that is known. RecTools' SASRec and Spark's ALS have files of their own: sasrec.py and spark_als.py.
+chosen by NDCG@10 there, on at most 2,000 users, and the model refitted on all that is known. RecTools' SASRec and Spark's ALS have files of their own: sasrec.py and spark_als.py.
 """
 
 import argparse
@@ -250,8 +249,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("names", nargs="*", default=[*PEERS, BLEND])
     options = parser.parse_args()
-    chosen: dict[str, dict[str, tuple]] = {}
-    for night, folder in enumerate(nights_of(options.folder)):
+    nights, chosen = nights_of(options.folder), {}
+    if not nights:
+        parser.error(f"no split.json in {options.folder} or its folders: write it with jobs/backtest.py --split")
+    for night, folder in enumerate(nights):
         log, names, queried, facts = read_log(folder)
         for name in options.names:
             start = time.monotonic()

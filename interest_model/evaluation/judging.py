@@ -255,8 +255,8 @@ def _lists(cases: Cases, model: Model, at_day: float, repeats: bool, length: int
     found = scoring.best_candidates(context, model, length, repeats, boosted)
     yield RANKER, padded(scoring.mixed(found, mixture))
     if boosted:
-        parts = {name: mixture._replace(share=np.array(share)) for name, share in PARTS.items()}
-        yield from ((name, padded(scoring.mixed(found, part))) for name, part in parts.items())
+        for name, share in PARTS.items():
+            yield name, padded(scoring.mixed(found, mixture._replace(share=np.array(share))))
     floors = {name: model.trends[:, column] for column, name in enumerate(MEMBERS[: model.trends.shape[1]])}
     for name, values in {**floors, "popular_7_days": model.popular_7_days}.items():
         yield name, listed(_same_for_all(values, histories, length))

@@ -24,7 +24,8 @@ ITEM_HALF_LIVES_DAYS = (0.5, 1.0, 2.0, 7.0, 14.0, 56.0, 112.0)
 """Of the first columns of Model.item_facts: ln popularity."""
 _SPARSE = ("transitions", "lift", "ease")
 _PLAIN = ("item_users", "item_repeaters", "factor_items", "factors")
-_PARTS = ("collaborative", "nearby", "topics", "mixture_novel", "mixture_repeat")  # of Model: several arrays each
+_MIXTURES = ("mixture_novel", "mixture_repeat")
+_PARTS = ("collaborative", "nearby", "topics", *_MIXTURES)  # of Model: several arrays each
 
 
 class ItemTopics(NamedTuple):
@@ -159,7 +160,7 @@ class Model:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The model as named arrays of plain dtypes; `from_arrays` is the inverse."""
         arrays = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _PARTS}
-        for variant in ("mixture_novel", "mixture_repeat"):
+        for variant in _MIXTURES:
             arrays |= {f"{variant}.{name}": one for name, one in getattr(self, variant)._asdict().items()}
         arrays["item_ids"] = np.asarray(self.item_ids, dtype=str)
         arrays |= {"topic_names": np.asarray(self.topics.names, dtype=str), "topic_rule": self.topics.rule}
@@ -178,7 +179,7 @@ class Model:
         n, k = len(arrays["item_ids"]), len(arrays["topic_names"])
         matrices = [_matrix(arrays, name, (n, n)) for name in _SPARSE]
         plain = {f.name: arrays[f.name] for f in dataclasses.fields(Model) if f.name not in _PARTS}
-        for variant in ("mixture_novel", "mixture_repeat"):
+        for variant in _MIXTURES:
             plain[variant] = Mixture(*(arrays[f"{variant}.{name}"] for name in Mixture._fields))
         own = {name: arrays[name] for name in _PLAIN}
         plain["nearby"] = _matrix(arrays, "nearby", (n, n))

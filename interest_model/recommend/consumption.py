@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from interest_model.recommend.members import nowhere
 from interest_model.recommend.popularity import ItemCounts
 
 MICROS_PER_DAY = 86_400_000_000
@@ -99,23 +100,24 @@ def item_vectors(embeddings: DataFrame, item_ids: np.ndarray) -> np.ndarray:
     rows = rows.combine_chunks()
     width = len(rows.column("embedding")[0])
     matrix = np.asarray(rows.column("embedding").combine_chunks().flatten(), dtype=np.float32).reshape(-1, width)
-    place = {name: position for position, name in enumerate(item_ids.tolist())}
-    found = np.array([place.get(name, -1) for name in rows.column("item_id").to_pylist()])
-    vectors = np.zeros((len(item_ids), width), dtype=np.float32)
-    vectors[found[found >= 0]] = matrix[found >= 0]
-    return vectors
+    return _placed(np.zeros((len(item_ids), width), dtype=np.float32), rows, matrix, item_ids)
 
 
 def item_places(items: DataFrame, item_ids: np.ndarray) -> np.ndarray:
     """(n, 2) latitude and longitude in degrees from one row (item_id, latitude, longitude) per item; NaN where an item
     has none."""
     rows = items.where("latitude is not null").select("item_id", "latitude", "longitude").toArrow()
+    known = np.column_stack([np.asarray(rows.column(name)) for name in ("latitude", "longitude")])
+    return _placed(nowhere(len(item_ids)), rows, known, item_ids)
+
+
+def _placed(into: np.ndarray, rows: pa.Table, values: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
+    """`into` (n, d), filled with values (r, d) of rows (column item_id) at their items' positions; items that are not
+    in the catalogue are left out."""
     place = {name: position for position, name in enumerate(item_ids.tolist())}
     found = np.array([place.get(name, -1) for name in rows.column("item_id").to_pylist()], dtype=np.int64)
-    places = np.full((len(item_ids), 2), np.nan)
-    known = np.column_stack([np.asarray(rows.column(name)) for name in ("latitude", "longitude")])
-    places[found[found >= 0]] = known[found >= 0]
-    return places
+    into[found[found >= 0]] = values[found >= 0]
+    return into
 
 
 def active_users(events: DataFrame, run_date: datetime.date, active_days: int) -> DataFrame:

@@ -57,6 +57,13 @@ def ranker_topics(night: "Night", day: date, item_ids: np.ndarray) -> ItemTopics
     return no_topics(len(item_ids)) if tier is None else ItemTopics(*tier, rule)
 
 
+def ranker_places(night: "Night", day: date, item_ids: np.ndarray) -> np.ndarray:
+    """Where the items were known to be on a day, see consumption.item_places; nowhere where nothing asks for it."""
+    if not night.settings.ranker.near_half_km:
+        return members.nowhere(len(item_ids))
+    return item_places(items_known(night.read("items"), day), item_ids)
+
+
 def ranker_sequence(night: "Night", day: date | None, items: Catalogue, vectors: np.ndarray) -> SequenceMember:
     """The sequence model in force on a day as the ranker reads it; vectors (n, d): of the items' texts."""
     from interest_model.interest.shipped_model import packed  # torch: lists are made without it
@@ -72,13 +79,17 @@ def ranker_sequence(night: "Night", day: date | None, items: Catalogue, vectors:
 def views_known(night: "Night", day: date, model_day: date | None) -> Callable[[Catalogue], ItemViews]:
     """From a catalogue to what was known of its items on a day, and to the sequence model in force on model_day (None:
     no model)."""
-    embeddings, items_then = embeddings_known(night, day), items_known(night.read("items"), day)
+    embeddings = embeddings_known(night, day)
 
     def views(items: Catalogue) -> ItemViews:
         vectors = item_vectors(embeddings, items.item_ids)
         topics = ranker_topics(night, day, items.item_ids)
-        places = item_places(items_then, items.item_ids)
-        return ItemViews(vectors, places, topics, ranker_sequence(night, model_day, items, vectors))
+        return ItemViews(
+            vectors,
+            ranker_places(night, day, items.item_ids),
+            topics,
+            ranker_sequence(night, model_day, items, vectors),
+        )
 
     return views
 

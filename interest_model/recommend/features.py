@@ -91,7 +91,7 @@ def pair_features(context: Context, model: Model, rows: np.ndarray, columns: np.
     said = {name: lookup(context.members[name], rows, columns) for name in PERSONAL_MEMBERS}
     ranks = [np.log(_ranks(rows, values)) for values in (said["ease"], said["lift"])]
     interests = of_items(context.interests, model, histories.n_users, rows, columns)
-    taste, facts = _taste(histories, model.item_facts, context.at_day), model.item_facts[columns]
+    taste, facts = _taste(histories, model.item_facts[:, _TASTE], context.at_day), model.item_facts[columns]
     parts = [
         facts,
         own,
@@ -105,8 +105,9 @@ def pair_features(context: Context, model: Model, rows: np.ndarray, columns: np.
 
 
 def _taste(histories: Histories, facts: np.ndarray, at_day: float) -> np.ndarray:
-    """(n_users, 2) taste_age and taste_users, see FEATURES; zeros for a user without events. facts: see item_facts."""
-    age, users = facts[histories.items][:, _TASTE].astype(np.float64).T
+    """(n_users, 2) taste_age and taste_users, see FEATURES; zeros for a user without events. facts (n, 2): age_days
+    and users of each item."""
+    age, users = facts[histories.items].astype(np.float64).T
     age_then = np.log1p(np.maximum(np.expm1(age) - (at_day - histories.days), 0.0))
     faded = 0.5 ** (np.maximum(at_day - histories.days, 0.0) / _OWN_HALF_LIFE_DAYS)
     sums = [np.bincount(histories.rows, faded * one, histories.n_users) for one in (age_then, users, 1.0)]

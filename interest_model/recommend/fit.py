@@ -91,10 +91,15 @@ def mixture(
 ) -> Mixture:
     """A variant's trees, learned on all lessons, and their share: by the tuning nights, and by trees of the lessons
     marked in ended (g,) bool, which had ended before those nights."""
-    early, whole = (boosted_ranker(lessons, some, blend, settings) for some in (ended, np.ones_like(ended)))
-    asked, chances = blend.candidates(tuning), np.zeros(tuning.real.shape)
-    chances[asked] = boosted.chances(early, tree_rows(tuning, asked, blend))
-    share, scales = weights.learn_share(tuning, blend, chances, settings.mix_shrinkage)
+    asked = lessons.candidates(blend.repeats)
+    rows, hits = tree_rows(lessons, asked, blend.scores(lessons)), lessons.hits[asked]
+    early = ended[np.nonzero(asked)[0]]
+    before = boosted_ranker(rows[early], hits[early], np.count_nonzero(ended), settings)
+    whole = boosted_ranker(rows, hits, len(ended), settings)
+    listed, scores = tuning.candidates(blend.repeats), blend.scores(tuning)
+    chances = np.zeros(scores.shape)
+    chances[listed] = boosted.chances(before, tree_rows(tuning, listed, scores))
+    share, scales = weights.learn_share(tuning, blend.repeats, scores, chances, settings.mix_shrinkage)
     return Mixture(whole, np.array(share), scales)
 
 
@@ -215,20 +220,15 @@ def first_lesson(at_day: float, settings: Ranker) -> float:
     return at_day - settings.learning_days
 
 
-def boosted_ranker(lessons: TuningSet, some: np.ndarray, blend: weights.Blend, settings: Ranker) -> np.ndarray:
-    """Trees (see boosted.fit) of the lessons marked in some (g,) bool; few of them teach nothing: then there are none.
-
-    blend: whose score of a candidate the trees read too (stacking, Wolpert 1992).
-    """
-    if np.count_nonzero(some) < settings.lesson_min_users:
-        return boosted.NO_TREES
-    asked = blend.candidates(lessons) & some[:, None]
-    return boosted.fit(tree_rows(lessons, asked, blend), lessons.hits[asked], settings)
+def boosted_ranker(rows: np.ndarray, hits: np.ndarray, user_windows: int, settings: Ranker) -> np.ndarray:
+    """Trees (see boosted.fit) from the tree_rows of so many user-windows; few of them teach nothing: no trees then."""
+    return boosted.fit(rows, hits, settings) if user_windows >= settings.lesson_min_users else boosted.NO_TREES
 
 
-def tree_rows(tuning: TuningSet, asked: np.ndarray, blend: weights.Blend) -> np.ndarray:
-    """(k, F) what the trees read of the candidates marked in asked (g, c) bool."""
-    return with_blend(tuning.pairs[asked], np.nonzero(asked)[0], blend.scores(tuning)[asked])
+def tree_rows(tuning: TuningSet, asked: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(k, F) what the trees read of the candidates marked in asked (g, c) bool; scores (g, c): the blend's, which they
+    read too (stacking, Wolpert 1992)."""
+    return with_blend(tuning.pairs[asked], np.nonzero(asked)[0], scores[asked])
 
 
 def finished_model(draft: Model, learned: weights.Learned, past: Past, at_day: float, settings: Ranker) -> Model:

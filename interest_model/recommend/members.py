@@ -148,6 +148,11 @@ def item_factors(gram: np.ndarray, dimensions: int, seed: int) -> np.ndarray:
     return axes.T.astype(np.float32)
 
 
+def nowhere(n_items: int) -> np.ndarray:
+    """(n, 2) NaN: the places of items that have none."""
+    return np.full((n_items, 2), np.nan)
+
+
 def nearby_weights(places: np.ndarray, users: np.ndarray, half_km: float, neighbours: int) -> sp.csr_matrix:
     """(n, n) float32: users of the column's item / (1 + km between both items / half_km), the `neighbours` largest of
     each row; empty where half_km is 0.

@@ -31,6 +31,10 @@ class TuningSet(NamedTuple):
     n_novel: np.ndarray
     n_repeat: np.ndarray
 
+    def candidates(self, repeats: bool) -> np.ndarray:
+        """(g, c) bool: what may be listed. Where seen items are left out, the user's own are no candidates."""
+        return self.real if repeats else self.real & ~self.seen
+
 
 class Blend(NamedTuple):
     """One variant's blend: half_lives (3,): indices into the searched half lives of popularity, trend and slow; scales,
@@ -44,10 +48,6 @@ class Blend(NamedTuple):
     def scores(self, tuning: TuningSet) -> np.ndarray:
         """(g, c) of all candidates."""
         return member_features(tuning, self.half_lives) / self.scales @ self.weights
-
-    def candidates(self, tuning: TuningSet) -> np.ndarray:
-        """(g, c) bool: what may be listed."""
-        return tuning.real if self.repeats else tuning.real & ~tuning.seen
 
 
 class Learned(NamedTuple):
@@ -97,7 +97,7 @@ class Judge:
     """NDCG@10 of any score over one variant of a tuning set: novel leaves seen items out of lists and truth."""
 
     def __init__(self, tuning: TuningSet, repeats: bool):
-        allowed = tuning.real if repeats else tuning.real & ~tuning.seen
+        allowed = tuning.candidates(repeats)
         wanted = tuning.n_repeat if repeats else tuning.n_novel
         self.users = np.flatnonzero(wanted > 0)
         self.allowed = allowed[self.users]
@@ -135,14 +135,17 @@ def learn(tuning: TuningSet, priors: np.ndarray, shrinkage: float, repeats: bool
     return Learned(chosen, scales, novel, again)
 
 
-def learn_share(tuning: TuningSet, blend: Blend, chances: np.ndarray, shrinkage: float) -> tuple[float, np.ndarray]:
+def learn_share(
+    tuning: TuningSet, repeats: bool, scores: np.ndarray, chances: np.ndarray, shrinkage: float
+) -> tuple[float, np.ndarray]:
     """How much of the score the boosted ranker gets: the share with the best NDCG@10 on the tuning nights, minus
     shrinkage / sqrt(user-nights) times its squared distance from one half, where few user-nights keep it. And the
     typical best (2,) of the blend and of it, by which both are divided before.
 
-    chances (g, c): the boosted ranker's, of trees that have not seen these nights. With an empty set it gets nothing.
+    scores (g, c): the blend's; chances (g, c): the boosted ranker's, of trees that have not seen these nights. With an
+    empty set it gets nothing.
     """
-    judge, listed, scores = Judge(tuning, blend.repeats), blend.candidates(tuning), blend.scores(tuning)
+    judge, listed = Judge(tuning, repeats), tuning.candidates(repeats)
     scales = np.array([_typical_best(scores, listed), _typical_best(chances, listed)])
     if not len(judge.users):
         return 0.0, scales

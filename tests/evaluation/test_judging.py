@@ -13,11 +13,8 @@ from tests.recommend.worlds import checkerboard, fitted, histories
 
 SETTINGS = load_settings(overrides=["evaluation.bootstrap_replicates=20", "evaluation.cutoffs=[2, 4]"]).evaluation
 N_ITEMS = 40
-MODELS = {judging.RANKER, *MEMBERS, "popular_7_days"} - {
-    "nearby",
-    "interests",
-    "sequence",
-}  # the board has none of them
+SILENT = {"nearby", "interests", "sequence"}  # the board has none of them
+MODELS = {judging.RANKER, *MEMBERS, "popular_7_days"} - SILENT
 
 
 @pytest.fixture(scope="module")

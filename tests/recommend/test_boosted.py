@@ -44,24 +44,25 @@ def test_without_both_kinds_of_rows_there_are_no_trees():
 
 @pytest.mark.parametrize("repeats", [False, True])
 def test_the_boosted_ranker_gets_the_share_it_earns(repeats):
-    given, blend = learned(repeats)
-    assert weights.learn_share(given, blend, given.hits.astype(float), 0.0)[0] > 0.3
-    assert weights.learn_share(given, blend, (~given.hits).astype(float), 0.0)[0] == 0.0
+    given, scores = blended(repeats)
+    assert weights.learn_share(given, repeats, scores, given.hits.astype(float), 0.0)[0] > 0.3
+    assert weights.learn_share(given, repeats, scores, (~given.hits).astype(float), 0.0)[0] == 0.0
     nobody = weights.TuningSet(*(array[:0] for array in given))
-    assert weights.learn_share(nobody, blend, np.zeros((0, 30)), 0.0)[0] == 0.0
+    assert weights.learn_share(nobody, repeats, np.zeros((0, 30)), np.zeros((0, 30)), 0.0)[0] == 0.0
 
 
 @pytest.mark.parametrize("repeats", [False, True])
 def test_few_user_nights_keep_the_share_near_one_half(repeats):
-    given, blend = learned(repeats)
+    given, scores = blended(repeats)
     for chances in (given.hits, ~given.hits):
-        assert weights.learn_share(given, blend, chances.astype(float), 1e6)[0] == 0.5
+        assert weights.learn_share(given, repeats, scores, chances.astype(float), 1e6)[0] == 0.5
 
 
-def learned(repeats: bool) -> tuple[weights.TuningSet, weights.Blend]:
+def blended(repeats: bool) -> tuple[weights.TuningSet, np.ndarray]:
+    """A tuning set and the scores of its blend in one variant."""
     given = tuning(good="ease")
     found = weights.learn(given, EVEN[None], 1e6, repeats=True)
-    return given, found.repeat if repeats else found.novel
+    return given, (found.repeat if repeats else found.novel).scores(given)
 
 
 def clockwork(n_users: int = 80, days: int = 90):
@@ -96,6 +97,11 @@ def test_the_trees_know_when_an_item_is_due(rhythm):
     own, due = found.items == found.users % 20, (90 + found.users) % 5 == 0
     assert own.sum() == 80 and found.chances[own & due].min() > 10 * found.chances[own & ~due].max()
     assert (scoring.mixed(found, model.mixture(True)._replace(share=np.array(0.0)))[1][own] == 1).all()
+    by_trees = dataclasses.replace(model, mixture_repeat=model.mixture(True)._replace(share=np.array(1.0)))
+    lists = scoring.recommend(world, by_trees, 90.0, 1, repeats=True)
+    users = np.arange(80)
+    first, due = lists.items[np.searchsorted(lists.users, users)] == users % 20, (90 + users) % 5 == 0
+    assert first[due].mean() > first[~due].mean() + 0.3
 
 
 def test_trees_survive_the_model_arrays(rhythm):

@@ -8,6 +8,7 @@ from interest_model.recommend import candidates, fit
 from interest_model.recommend.blend import Model
 from interest_model.recommend.histories import Histories, between
 from interest_model.recommend.interests import no_topics
+from interest_model.recommend.members import nowhere
 from interest_model.recommend.popularity import ItemCounts, bin_day
 
 
@@ -45,7 +46,7 @@ def fitted(
     first_days = np.full(n_items, np.inf)
     np.minimum.at(first_days, known.items, known.days)
     vectors = np.zeros((n_items, 4), np.float32) if vectors is None else vectors
-    places = np.full((n_items, 2), np.nan) if places is None else places
+    places = nowhere(n_items) if places is None else places
     names = np.array([f"item{position:04d}" for position in range(n_items)])
 
     def members_at(day: float):
