@@ -2,10 +2,11 @@
 
     python benchmarks/peers/models.py FOLDER [NAME ...]      in the environment that `make peers` builds
 
-FOLDER is what `jobs/backtest.py --split FOLDER` wrote (see interest_model/evaluation/peers.py), or the folder of
-a replay's nights: then settings are searched on the first night and every SEARCH_NIGHTS after it, and each night has
-the peers refitted with the latest. The inner slice holds the last tenth of the known events by time; a setting is
-chosen by NDCG@10 there, on at most 2,000 users, and the model refitted on all that is known. RecTools' SASRec and Spark's ALS have files of their own: sasrec.py and spark_als.py.
+FOLDER is what `jobs/backtest.py --split FOLDER` wrote (see interest_model/evaluation/peers.py), or the folder of a
+replay's nights: then settings are searched on the first night and every SEARCH_NIGHTS after it, and each night has the
+peers refitted with the latest. The inner slice holds the last tenth of the known events by time; a setting is chosen by
+NDCG@10 there, on at most 2,000 users, and the model refitted on all that is known. RecTools' SASRec and Spark's ALS
+have files of their own: sasrec.py and spark_als.py.
 """
 
 import argparse
