@@ -1,8 +1,9 @@
 """Do the own items that a row names carry it? Its score without them, against without as many of the user's others.
 
-    python benchmarks/deletion.py FOLDER VECTORS.npy [--days 28] [--users 1000]
+    python benchmarks/deletion.py FOLDER [--days 28] [--users 1000]
 
-FOLDER and VECTORS.npy: see benchmarks/diversity.py; so is how each variant's ranker is made. One row is asked of each
+FOLDER is a split as `jobs/backtest.py --split` writes it; its truth is not read (see benchmarks/past_moments.py). The
+ranker is fitted on what was known `days` days before the split's at_day. One row is asked of each
 of so many users with history, drawn by the settings' seed. Prints, for each variant, the rows that name own items, and
 the share of the score that is lost without the named events, without as many others, and their difference with 95 % of
 a bootstrap over users.
@@ -12,7 +13,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from diversity import LENGTH, night_model, read_histories
+from past_moments import night_model, read_log
 
 from interest_model.config import load_settings
 from interest_model.evaluation import bootstrap
@@ -20,6 +21,7 @@ from interest_model.evaluation.deletion import Drops, score_drops
 from interest_model.recommend import scoring
 from interest_model.recommend.histories import between, take
 
+LENGTH = 50  # of the lists that rows are drawn from
 REPLICATES = 1_000
 
 
@@ -36,18 +38,17 @@ def said(drops: Drops, seed: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("vectors", type=Path)
     parser.add_argument("--days", type=float, default=28.0)
     parser.add_argument("--users", type=int, default=1_000)
     options = parser.parse_args()
-    histories, facts = read_histories(options.folder)
-    at_day, settings, vectors = facts["at_day"] - options.days, load_settings().ranker, np.load(options.vectors)
-    known = between(histories, -np.inf, at_day)
+    log, settings = read_log(options.folder), load_settings().ranker
+    at_day = log.at_day - options.days
+    known = between(log.histories, -np.inf, at_day)
     some = np.random.default_rng(settings.seed).permutation(np.flatnonzero(known.lengths > 0))[: options.users]
     asked = take(known, np.sort(some))
-    for variant in facts["variants"]:
+    model = night_model(known, log, at_day, settings)
+    for variant in log.variants:
         repeats = variant == "repeat"
-        model = night_model(known, vectors, at_day, settings, repeats)
         lists = scoring.recommend(asked, model, at_day, LENGTH, repeats)
         drops = score_drops(asked, model, at_day, lists, repeats, settings.seed)
         named = (lists.because[:, 0] >= 0).mean()

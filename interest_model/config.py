@@ -223,6 +223,7 @@ class Ranker:
     boosting_leaves: int
     boosting_leaf_hits: float
     boosting_l2: float
+    boosting_without: tuple[str, ...]
     prior_weights: dict[str, dict[str, float]]
 
     def __post_init__(self) -> None:

@@ -18,6 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from interest_model.evaluation.peers import write_items
+from interest_model.recommend.daily import ItemViews
+from interest_model.recommend.interests import no_topics
+from interest_model.recommend.members import nowhere
 from tests.recommend import worlds
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -97,60 +101,88 @@ def test_it_loads_and_shows_its_help(file, monkeypatch, capsys):
         assert ended.value.code == 0 and loaded["__doc__"].splitlines()[0] in capsys.readouterr().out
 
 
-def test_diversity_fits_the_ranker_of_a_night():
+def log_of(known, n_items: int, variants: list[str]):
+    """What past_moments reads of a split: items without texts, places and topics."""
+    items = ItemViews(np.zeros((n_items, 4), np.float32), nowhere(n_items), no_topics(n_items))
+    return importlib.import_module("past_moments").Log(known, items, float(known.days.max()), variants)
+
+
+@pytest.mark.parametrize("variants", [["novel"], ["novel", "repeat"]])
+def test_past_moments_fit_the_ranker_of_a_night(variants):
     known = worlds.between(worlds.checkerboard(days=80), -np.inf, 70.0)
-    night_model = runpy.run_path(str(FOLDER / "diversity.py"))["night_model"]
     few = {"lesson_min_users": 20, "boosting_leaf_hits": 1}
-    for repeats in (False, True):
-        ours = night_model(known, np.zeros((40, 4), np.float32), 70.0, worlds.ranker_settings(**few), repeats)
-        theirs = worlds.fitted(known, 40, 70.0, repeats, **few)
-        assert len(ours.mixture_novel.trees)
-        for one, other in ((ours.mixture_novel, theirs.mixture_novel), (ours.mixture_repeat, theirs.mixture_repeat)):
-            assert all(np.array_equal(*pair) for pair in zip(one, other, strict=True))
-        for name in ("weights_novel", "weights_repeat", "trends", "item_facts"):
-            assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
+    night_model = importlib.import_module("past_moments").night_model
+    ours = night_model(known, log_of(known, 40, variants), 70.0, worlds.ranker_settings(**few))
+    theirs = worlds.fitted(known, 40, 70.0, len(variants) == 2, **few)
+    assert len(ours.mixture_novel.trees)
+    for one, other in ((ours.mixture_novel, theirs.mixture_novel), (ours.mixture_repeat, theirs.mixture_repeat)):
+        assert all(np.array_equal(*pair) for pair in zip(one, other, strict=True))
+    for name in ("weights_novel", "weights_repeat", "trends", "item_facts"):
+        assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
 
 
-def test_the_lessons_of_diversity_keep_to_their_limit():
+def test_the_lessons_of_past_moments_keep_to_their_limit():
     known = worlds.checkerboard(days=80)
-    loaded = runpy.run_path(str(FOLDER / "diversity.py"))
+    loaded = importlib.import_module("past_moments")
     settings, model = worlds.ranker_settings(), worlds.fitted(known, 40, 70.0)
-    past = loaded["candidates"].Past(loaded["counts_of"](known, 70.0, settings), model.first_days)
-    nights = loaded["fit"].lesson_nights(model, past, 70.0, settings)
-    every, some = (loaded["lessons"](known, nights, limit, 7).num_rows for limit in (10_000, 60))
+    past = loaded.candidates.Past(loaded.counts_of(known, 70.0, settings), model.first_days)
+    nights = loaded.fit.lesson_nights(model, past, 70.0, settings)
+    every, some = (loaded.lessons(known, nights, limit, 7).num_rows for limit in (10_000, 60))
     assert every > 100 and 20 < some < 100
 
 
 @pytest.fixture
-def split(tmp_path) -> list[str]:
-    """A split's folder and the vectors of its items, as benchmarks take them."""
-    known, rng = worlds.checkerboard(), np.random.default_rng(4)
+def split(tmp_path) -> Path:
+    """The folder of a split as jobs/backtest.py --split writes it."""
+    known, rng, none = worlds.checkerboard(), np.random.default_rng(4), no_topics(40)
     lists = {name: np.split(getattr(known, name), known.indptr[1:-1]) for name in ("items", "days", "weights")}
     (tmp_path / "histories").mkdir()
     pq.write_table(pa.table({"user_id": known.user_ids.tolist(), **lists}), tmp_path / "histories" / "part.parquet")
     (tmp_path / "split.json").write_text(json.dumps({"at_day": 40.0, "variants": ["novel", "repeat"]}))
-    np.save(tmp_path / "vectors.npy", rng.normal(size=(40, 8)).astype(np.float32))
-    return [str(tmp_path), str(tmp_path / "vectors.npy")]
+    write_items(tmp_path, ItemViews(rng.normal(size=(40, 8)).astype(np.float32), nowhere(40), none))
+    return tmp_path
+
+
+def ran(file: str, monkeypatch, capsys, *given: object) -> list[str]:
+    """What a benchmark prints."""
+    monkeypatch.setattr(sys, "argv", [file, *map(str, given)])
+    runpy.run_path(str(FOLDER / file), run_name="__main__")
+    return capsys.readouterr().out.splitlines()
+
+
+def test_past_moments_are_judged_and_compared_with_a_former_run(split, tmp_path, monkeypatch, capsys):
+    asked = (split, "--quantiles", "0.5", "0.7", "--days", "3", "9")
+    said = ran("past_moments.py", monkeypatch, capsys, *asked, "--save", tmp_path / "one.npz")
+    assert sum(line.startswith("day ") for line in said) == 2
+    heads = [line for line in said if "user-moments" in line]
+    assert [line.split(" user")[0].rsplit(",", 1)[0] for line in heads] == [
+        f"{variant}, next {days} days" for variant in ("novel", "repeat") for days in (3, 9)
+    ]
+    figures = [float(line.split()[1]) for line in said if line.startswith("  ")]
+    assert len(figures) == 4 * 3 and max(figures) > 0.2
+    again = ran("past_moments.py", monkeypatch, capsys, *asked, "--against", tmp_path / "one.npz")
+    assert all(line.endswith("+0.0000 (+0.0000 to +0.0000)") for line in again if line.startswith("  "))
+    slower = ("--set", "ranker.own_half_life_days=1", "--against", tmp_path / "one.npz")
+    other = ran("past_moments.py", monkeypatch, capsys, *asked, *slower)
+    assert not all(line.endswith("+0.0000 (+0.0000 to +0.0000)") for line in other if line.startswith("  "))
+    with pytest.raises(SystemExit, match="other user-moments"):
+        ran("past_moments.py", monkeypatch, capsys, split, "--quantiles", "0.6", "--days", "3", "9", *slower[2:])
 
 
 def test_diversity_prints_a_table_for_each_variant(split, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["diversity.py", *split, "--days", "10"])
-    runpy.run_path(str(FOLDER / "diversity.py"), run_name="__main__")
-    said = capsys.readouterr().out.splitlines()
+    said = ran("diversity.py", monkeypatch, capsys, split, "--days", "10")
     assert [line.partition(":")[0] for line in said if "as ranked" in line] == ["novel", "repeat"]
     rows = [line for line in said if line.startswith(("| dpp |", "| mmr |"))]
     assert len(rows) == 2 * 14 and "nan" not in "".join(rows)
 
 
 def test_deletion_prints_what_is_lost_of_each_variant(split, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["deletion.py", *split, "--days", "10", "--users", "50"])
-    runpy.run_path(str(FOLDER / "deletion.py"), run_name="__main__")
-    said = capsys.readouterr().out.splitlines()
+    said = ran("deletion.py", monkeypatch, capsys, split, "--days", "10", "--users", "50")
     assert [line.partition(":")[0] for line in said[::2]] == ["novel", "repeat"]
     for line in said[1::2]:
         named, drawn, difference, low, high = map(float, re.findall(r"-?\d\.\d{3}", line))
         assert difference == pytest.approx(named - drawn, abs=2e-3) and low <= difference <= high
-        assert named > 2 * abs(drawn)
+        assert named > max(2 * drawn, 0.2)  # without others the named weigh more: a loss below zero
 
 
 def test_thresholds_of_returns_are_chosen_before_the_judged_windows(capsys):

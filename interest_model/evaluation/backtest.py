@@ -16,7 +16,7 @@ from interest_model.evaluation.peers import check_split, judged_lists, write_spl
 from interest_model.evaluation.splits import REFIT, Split, is_drawn, night_splits, nights_before, split
 from interest_model.recommend.blend import Model
 from interest_model.recommend.consumption import Catalogue, catalogue, user_histories
-from interest_model.recommend.daily import fit_ranker, views_known
+from interest_model.recommend.daily import ItemViews, fit_ranker, views_known
 from interest_model.runs import code_revision
 
 if TYPE_CHECKING:
@@ -69,8 +69,7 @@ def backtest(splits: Sequence[Split], night: "Night", peers: Path | None) -> Dat
     folder = None if peers is None else peers / first.folder
     if folder is not None:
         check_split(folder, _facts_of(first, items, settings.evaluation, repeats))
-    views = views_known(night, first.night or night.run_date, first.model_day)
-    model = fit_ranker(histories, items, views(items), first.at_day, settings.ranker, repeats)
+    model = fit_ranker(histories, items, _views(night, first, items), first.at_day, settings.ranker, repeats)
     frames = [_rows(one, histories, model, settings, repeats, folder) for one in splits]
     histories.unpersist()
     stamp = {"source": F.lit(night.source.name), "run_date": first.judged_on(night.run_date)}
@@ -87,7 +86,7 @@ def write_splits(moments: Iterator[tuple[str, list[Split]]], night: "Night", pee
         users = cases(splits[-1].truth, histories, None, items.item_ids)
         folder = peers / splits[0].folder
         facts = _facts_of(splits[0], items, night.settings.evaluation, night.source.repeats)
-        write_split(folder, histories, users, facts)
+        write_split(folder, histories, users, _views(night, splits[0], items), facts)
         histories.unpersist()
         night.reporter.say(f"written: {folder}")
 
@@ -101,6 +100,11 @@ def _known_by(one: Split, settings: Ranker) -> tuple[Catalogue, DataFrame]:
     """The catalogue and the users' histories, kept, of what a split lets models read."""
     items = catalogue(one.known, one.at_day, settings.learning_days)
     return items, user_histories(one.known, items.item_ids, settings.seen_length).persist()
+
+
+def _views(night: "Night", one: Split, items: Catalogue) -> ItemViews:
+    """What was known of the items at the split's night, or is known now where the cut is no night."""
+    return views_known(night, one.night or night.run_date, one.model_day)(items)
 
 
 def _rows(

@@ -5,6 +5,7 @@ Other libraries' models live in an environment of their own (benchmarks/peers), 
     histories/       one row per user: user_id, items (catalogue positions), days, weights; oldest first
     truth/           the users to list for: user_id (and truth, which a fair peer does not read)
     split.json       n_items, at_day, length, variants
+    items.npz        what the night knew of items (see items_of), which benchmarks of the ranker itself read too
     lists/NAME-VARIANT.parquet   brought back: user_id, listed (catalogue positions, best first)
 """
 
@@ -12,7 +13,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import scipy.sparse as sp
 from pyspark.sql import DataFrame
 
 from interest_model.config import Evaluation
@@ -20,17 +23,36 @@ from interest_model.errors import DataError
 from interest_model.evaluation import judging
 from interest_model.evaluation.day import SUMS_DDL, USERS_AT_ONCE
 from interest_model.on_executors import Batches, gather_rows, map_batches
-from interest_model.recommend.blend import Model
+from interest_model.recommend.blend import ItemTopics, Model
+from interest_model.recommend.daily import ItemViews
 
 
-def write_split(folder: Path, histories: DataFrame, users: DataFrame, facts: dict) -> None:
+def write_split(folder: Path, histories: DataFrame, users: DataFrame, views: ItemViews, facts: dict) -> None:
     """The split's files below `folder`, in place of what a former split left there; lists of that split go too."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in (folder / "lists").glob("*.parquet"):
         old.unlink()
     histories.write.mode("overwrite").parquet(str(folder / "histories"))
     users.select("user_id", "truth").write.mode("overwrite").parquet(str(folder / "truth"))
+    write_items(folder, views)
     (folder / "split.json").write_text(json.dumps(facts, indent=1))
+
+
+def write_items(folder: Path, views: ItemViews) -> None:
+    """items.npz: what a night knew of its items, by catalogue position; a sequence model does not travel."""
+    topics = views.topics
+    arrays = {part: getattr(topics.membership, part) for part in ("data", "indices", "indptr")}
+    arrays |= {"topic_names": np.asarray(topics.names, dtype=str), "topic_rule": topics.rule}
+    np.savez_compressed(folder / "items.npz", vectors=views.vectors, places=views.places, **arrays)
+
+
+def items_of(folder: Path) -> ItemViews:
+    """What write_items wrote."""
+    with np.load(folder / "items.npz", allow_pickle=False) as arrays:
+        names, rule = arrays["topic_names"], arrays["topic_rule"]
+        shape = (len(arrays["vectors"]), len(names))
+        membership = sp.csr_matrix(tuple(arrays[part] for part in ("data", "indices", "indptr")), shape)
+        return ItemViews(arrays["vectors"], arrays["places"], ItemTopics(membership, names, rule))
 
 
 def check_split(folder: Path, facts: dict) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from interest_model.errors import ConfigError
 from interest_model.recommend import boosted, fit, scoring, weights
 from interest_model.recommend.blend import BLEND_ALONE, MEMBERS, Model
 from interest_model.recommend.candidates import Past
@@ -28,6 +29,16 @@ def test_trees_find_what_goes_together():
     chances = boosted.chances(boosted.fit(values, hits, SETTINGS), fresh)
     assert ((chances > 0.5) == truth).mean() > 0.97
     assert (chances >= 0).all() and (chances <= 1).all()
+
+
+def test_trees_do_not_read_what_they_must_not():
+    values, hits = lessons()
+    without = ranker_settings(boosting_leaf_hits=2, boosting_rounds=30, boosting_without=f"[{TREE_FEATURES[1]}]")
+    used = [boosted._booster(boosted.fit(values, hits, one).tobytes()) for one in (SETTINGS, without)]
+    splits = [one.feature_importance("split") for one in used]
+    assert splits[0][1] > 0 and splits[1][1] == 0 and splits[1][2] > 0
+    with pytest.raises(ConfigError, match="no_such_feature.*\n?.*known are: .*age_days"):
+        boosted.fit(values, hits, ranker_settings(boosting_without="[no_such_feature]"))
 
 
 def test_same_lessons_same_trees():
