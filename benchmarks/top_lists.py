@@ -76,6 +76,5 @@ def measure(makers, rounds: int) -> dict[str, list[float]]:
     return seconds
 
 
-
 if __name__ == "__main__":
     main()

@@ -67,16 +67,14 @@ class Collaborative(NamedTuple):
 
 
 class Mixture(NamedTuple):
-    """How the blend and the boosted ranker make one score. trees (b,) uint8: see boosted.fit; empty: there are none;
-    share () float64: of the trees in the score, the rest is the blend's; scales (2,) float64: typical best of the blend
-    and of the trees, by which they are divided before."""
+    """How the blend and the boosted ranker make one score, see scoring.mixed. trees (b,) uint8: see boosted.fit; empty:
+    there are none; share () float64: of the trees in the score, the rest is the blend's."""
 
     trees: np.ndarray
     share: np.ndarray
-    scales: np.ndarray
 
 
-BLEND_ALONE = Mixture(np.zeros(0, dtype=np.uint8), np.array(0.0), np.ones(2))
+BLEND_ALONE = Mixture(np.zeros(0, dtype=np.uint8), np.array(0.0))
 
 
 @dataclasses.dataclass(frozen=True)

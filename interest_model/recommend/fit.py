@@ -4,7 +4,7 @@ The order of a night (the Spark face runs 1 and 3 over partitions of users, the 
   1. pair_batches over histories before the first lesson, before the first tuning night, and over all of them
   2. collaborative: the members of the three fits
   3. candidates.tuning_rows over histories, for each lesson and each tuning night
-  4. weights.learn for the blend, lessons for the boosted ranker and its share, then finished_model
+  4. weights.learn for the blend, lessons for the boosted ranker, then finished_model
 """
 
 import dataclasses
@@ -80,27 +80,18 @@ def night_model(known: Known, read: Readers, at_day: float, settings: Ranker, re
     draft = draft_model(known, read.collaborative(first_lesson(at_day, settings)), settings)
     nights = lesson_nights(draft, known.past, at_day, settings)
     lessons = weights.from_rows(read.lessons(nights, settings.lesson_users), n_half_lives)
-    ended = lessons.nights <= at_day - settings.tuning_days - settings.lesson_days + 1e-9
-    novel = mixture(lessons, ended, tuning, learned.novel, settings)
-    again = mixture(lessons, ended, tuning, learned.repeat, settings) if repeats else novel
+    novel = mixture(lessons, learned.novel, settings)
+    again = mixture(lessons, learned.repeat, settings) if repeats else novel
     return dataclasses.replace(model, mixture_novel=novel, mixture_repeat=again)
 
 
-def mixture(
-    lessons: TuningSet, ended: np.ndarray, tuning: TuningSet, blend: weights.Blend, settings: Ranker
-) -> Mixture:
-    """A variant's trees, learned on all lessons, and their share: by the tuning nights, and by trees of the lessons
-    marked in ended (g,) bool, which had ended before those nights."""
+def mixture(lessons: TuningSet, blend: weights.Blend, settings: Ranker) -> Mixture:
+    """A variant's trees, learned on all lessons, and their share; few user-windows teach nothing: the blend alone."""
+    if len(lessons.nights) < settings.lesson_min_users:
+        return BLEND_ALONE
     asked = lessons.candidates(blend.repeats)
-    rows, hits = tree_rows(lessons, asked, blend.scores(lessons)), lessons.hits[asked]
-    early = ended[np.nonzero(asked)[0]]
-    before = boosted_ranker(rows[early], hits[early], np.count_nonzero(ended), settings)
-    whole = boosted_ranker(rows, hits, len(ended), settings)
-    listed, scores = tuning.candidates(blend.repeats), blend.scores(tuning)
-    chances = np.zeros(scores.shape)
-    chances[listed] = boosted.chances(before, tree_rows(tuning, listed, scores))
-    share, scales = weights.learn_share(tuning, blend.repeats, scores, chances, settings.mix_shrinkage)
-    return Mixture(whole, np.array(share), scales)
+    trees = boosted.fit(tree_rows(lessons, asked, blend.scores(lessons)), lessons.hits[asked], settings)
+    return Mixture(trees, np.array(settings.boosting_share)) if len(trees) else BLEND_ALONE
 
 
 def ease_head(counts: ItemCounts, n_items: int, at_day: float, size: int) -> np.ndarray:
@@ -218,11 +209,6 @@ def lesson_nights(draft: Model, past: Past, at_day: float, settings: Ranker) -> 
 def first_lesson(at_day: float, settings: Ranker) -> float:
     """The moment of the first lesson: before it the members that lessons read are fitted."""
     return at_day - settings.learning_days
-
-
-def boosted_ranker(rows: np.ndarray, hits: np.ndarray, user_windows: int, settings: Ranker) -> np.ndarray:
-    """Trees (see boosted.fit) from the tree_rows of so many user-windows; few of them teach nothing: no trees then."""
-    return boosted.fit(rows, hits, settings) if user_windows >= settings.lesson_min_users else boosted.NO_TREES
 
 
 def tree_rows(tuning: TuningSet, asked: np.ndarray, scores: np.ndarray) -> np.ndarray:

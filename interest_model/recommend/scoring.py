@@ -16,6 +16,7 @@ from interest_model.recommend.relisting import NO_DIVERSITY, Diversity, relisted
 from interest_model.recommend.sparse_scores import lookup, popular_list, ranked, top, without
 
 _CHUNK_USERS = 512  # bounds memory: scores of so many users are held at once
+_LEAST = 1e-9  # of the blend where a power is taken: members may say less than nothing of an item
 _RESCORED = 75  # candidates that the trees score; 70 to 220 rank alike, and trees cost
 
 
@@ -77,8 +78,8 @@ def recommend(
 
 class Candidates(NamedTuple):
     """k candidates by user and rank in the blend: users, items (k,) positions; blend, chances (k,) float64: scores of
-    the blend and of the boosted ranker. The trees score a user's best candidates only: what lies below keeps zero, and
-    so stays below in any mixture."""
+    the blend and of the boosted ranker. The trees score a user's best candidates only: what lies below keeps a chance
+    of zero, and so stays below in any mixture."""
 
     users: np.ndarray
     items: np.ndarray
@@ -99,13 +100,19 @@ def best_candidates(context: Context, model: Model, length: int, repeats: bool, 
 
 
 def mixed(candidates: Candidates, mixture: Mixture) -> tuple[np.ndarray, ...]:
-    """Users, ranks, items, scores (see sparse_scores.top) by blend and boosted ranker, each divided by its typical
-    best. Where the boosted ranker has no share the scores are the blend's own."""
-    users, items, blend, boosted = candidates
-    share, scales = float(mixture.share), mixture.scales
+    """Users, ranks, items, scores (see sparse_scores.top): blend ** (1 - share) * chance ** share, the logarithmic
+    opinion pool (Genest and Zidek 1986, "Combining Probability Distributions"), which asks for no common scale; what
+    the trees did not score follows. Where the boosted ranker has no share the scores are the blend's own."""
+    users, items, scores, chances = candidates
+    share, scored = float(mixture.share), chances > 0
     if share > 0:
-        blend = 1e-30 + (1.0 - share) / scales[0] * blend + share / scales[1] * boosted
-    return ranked(users, items, blend)
+        least = np.maximum(scores[scored], _LEAST)
+        pooled = least ** (1.0 - share) * chances[scored] ** share
+        factors = np.full(int(users.max(initial=-1)) + 1, np.inf)
+        np.minimum.at(factors, users[scored], pooled / least)  # the least of a user: nothing scored falls below it
+        scores = np.where(np.isfinite(factors), factors, 1.0)[users] * scores
+        scores[scored] = pooled
+    return ranked(users, items, scores)
 
 
 def best_items(context: Context, model: Model, length: int, repeats: bool) -> tuple[np.ndarray, ...]:

@@ -11,8 +11,6 @@ from interest_model.recommend.features import FEATURES
 _CUTOFF = 10
 _STEPS = np.array([0.0, 0.4, 0.7, 1.4, 2.5])  # what a weight is multiplied by when it is tried
 _ROUNDS = 3
-# of the boosted ranker, that are tried; never all, for below the candidates that the trees score the blend ranks
-_SHARES = np.array([0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97])
 
 
 class TuningSet(NamedTuple):
@@ -133,32 +131,6 @@ def learn(tuning: TuningSet, priors: np.ndarray, shrinkage: float, repeats: bool
     novel = _best_climb(features, Judge(tuning, False), _without_own(priors), shrinkage)
     again = _best_climb(features, Judge(tuning, True), priors, shrinkage) if repeats else novel
     return Learned(chosen, scales, novel, again)
-
-
-def learn_share(
-    tuning: TuningSet, repeats: bool, scores: np.ndarray, chances: np.ndarray, shrinkage: float
-) -> tuple[float, np.ndarray]:
-    """How much of the score the boosted ranker gets: the share with the best NDCG@10 on the tuning nights, minus
-    shrinkage / sqrt(user-nights) times its squared distance from one half, where few user-nights keep it. And the
-    typical best (2,) of the blend and of it, by which both are divided before.
-
-    scores (g, c): the blend's; chances (g, c): the boosted ranker's, of trees that have not seen these nights. With an
-    empty set it gets nothing.
-    """
-    judge, listed = Judge(tuning, repeats), tuning.candidates(repeats)
-    scales = np.array([_typical_best(scores, listed), _typical_best(chances, listed)])
-    if not len(judge.users):
-        return 0.0, scales
-    one, other = scores[judge.users] / scales[0], chances[judge.users] / scales[1]
-    figures = np.array([judge.values((1.0 - share) * one + share * other).mean() for share in _SHARES])
-    figures -= shrinkage / np.sqrt(len(judge.users)) * (_SHARES - 0.5) ** 2
-    return float(_SHARES[int(np.argmax(np.round(figures, 9)))]), scales
-
-
-def _typical_best(scores: np.ndarray, real: np.ndarray) -> float:
-    """Mean over user-nights of the best score; one where nothing scored."""
-    best = float(np.where(real, scores, 0.0).max(axis=1).mean()) if len(scores) else 0.0
-    return best if best > 1e-12 else 1.0
 
 
 def _best_climb(features: np.ndarray, judge: Judge, priors: np.ndarray, shrinkage: float) -> np.ndarray:

@@ -5,13 +5,12 @@ import pytest
 import scipy.sparse as sp
 
 from interest_model.errors import ConfigError
-from interest_model.recommend import boosted, fit, scoring, weights
+from interest_model.recommend import boosted, fit, scoring
 from interest_model.recommend.blend import BLEND_ALONE, MEMBERS, Model
 from interest_model.recommend.candidates import Past
 from interest_model.recommend.context import context_at
 from interest_model.recommend.features import TREE_FEATURES
 from interest_model.recommend.sparse_scores import lookup
-from tests.recommend.test_weights import EVEN, tuning
 from tests.recommend.worlds import counts_of, fitted, histories, ranker_settings
 
 SETTINGS = ranker_settings(boosting_leaf_hits=2, boosting_rounds=30)
@@ -51,29 +50,6 @@ def test_without_both_kinds_of_rows_there_are_no_trees():
     for hits in (np.zeros(50, bool), np.ones(50, bool)):
         assert len(boosted.fit(values, hits, SETTINGS)) == 0
     assert boosted.chances(boosted.NO_TREES, values).tolist() == [0.0] * 50
-
-
-@pytest.mark.parametrize("repeats", [False, True])
-def test_the_boosted_ranker_gets_the_share_it_earns(repeats):
-    given, scores = blended(repeats)
-    assert weights.learn_share(given, repeats, scores, given.hits.astype(float), 0.0)[0] > 0.3
-    assert weights.learn_share(given, repeats, scores, (~given.hits).astype(float), 0.0)[0] == 0.0
-    nobody = weights.TuningSet(*(array[:0] for array in given))
-    assert weights.learn_share(nobody, repeats, np.zeros((0, 30)), np.zeros((0, 30)), 0.0)[0] == 0.0
-
-
-@pytest.mark.parametrize("repeats", [False, True])
-def test_few_user_nights_keep_the_share_near_one_half(repeats):
-    given, scores = blended(repeats)
-    for chances in (given.hits, ~given.hits):
-        assert weights.learn_share(given, repeats, scores, chances.astype(float), 1e6)[0] == 0.5
-
-
-def blended(repeats: bool) -> tuple[weights.TuningSet, np.ndarray]:
-    """A tuning set and the scores of its blend in one variant."""
-    given = tuning(good="ease")
-    found = weights.learn(given, EVEN[None], 1e6, repeats=True)
-    return given, (found.repeat if repeats else found.novel).scores(given)
 
 
 def clockwork(n_users: int = 80, days: int = 90):
@@ -134,11 +110,13 @@ def test_shares_of_nothing_and_of_all_are_the_blend_and_the_trees(rhythm):
     assert np.array_equal(items, found.items) and ranks[users == 0].tolist() == list(range(1, (users == 0).sum() + 1))
     chances = sp.csr_matrix((found.chances, (found.users, found.items)), blend.shape)
     users, _, items, scores = scoring.mixed(found, shares[1.0])
-    assert scores == pytest.approx(lookup(chances, users, items) / mixture.scales[1], abs=1e-6)
-    half = (lookup(blend, users, items) / mixture.scales[0] + lookup(chances, users, items) / mixture.scales[1]) / 2
+    given = lookup(chances, users, items)
+    scored = given > 0
+    assert scores[scored] == pytest.approx(given[scored], abs=1e-6) and scored.mean() > 0.9
+    half = np.sqrt(lookup(blend, users, items) * given)
     mixed = scoring.mixed(found, shares[0.5])
     best = sp.csr_matrix((mixed[3], mixed[::2]), blend.shape)
-    assert lookup(best, users, items) == pytest.approx(half, abs=1e-6)
+    assert lookup(best, users, items)[scored] == pytest.approx(half[scored], abs=1e-6)
     without_trees = dataclasses.replace(model, mixture_repeat=BLEND_ALONE)
     assert not scoring.best_candidates(context, without_trees, 10, repeats=True).chances.any()
 
