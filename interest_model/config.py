@@ -222,6 +222,7 @@ class Ranker:
     boosting_leaves: int
     boosting_leaf_hits: float
     boosting_l2: float
+    boosting_feature_share: float
     boosting_share: float
     boosting_without: tuple[str, ...]
     prior_weights: dict[str, dict[str, float]]
@@ -230,6 +231,8 @@ class Ranker:
         for name in ("tuning_days", "lesson_days"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more")
+        if not 0 < self.boosting_feature_share <= 1:
+            raise ValueError("boosting_feature_share must be above 0 and at most 1")
         if not 0 <= self.boosting_share <= 1:
             raise ValueError("boosting_share must be from 0 (the blend alone) to 1 (the trees alone)")
 

@@ -45,6 +45,19 @@ def test_a_wrong_override_is_named_as_it_was_typed():
         load_settings(overrides=["ranker"])
 
 
+@pytest.mark.parametrize(
+    "override, expected",
+    [
+        ("ranker.boosting_share=1.5", "boosting_share must be from 0"),
+        ("ranker.boosting_feature_share=0", "boosting_feature_share must be above 0"),
+        ("ranker.lesson_days=0", "lesson_days must be 1 or more"),
+    ],
+)
+def test_a_number_out_of_range_is_refused(override, expected):
+    with pytest.raises(ConfigError, match=expected):
+        load_settings(overrides=[override])
+
+
 def test_a_file_that_is_no_yaml_or_missing_is_named(tmp_path):
     broken = tmp_path / "broken.yaml"
     broken.write_text("a: [1")

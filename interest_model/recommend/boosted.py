@@ -33,6 +33,7 @@ def fit(features: np.ndarray, hits: np.ndarray, settings: Ranker) -> np.ndarray:
         "min_data_in_leaf": 1,
         "min_sum_hessian_in_leaf": settings.boosting_leaf_hits,
         "lambda_l2": settings.boosting_l2,
+        "feature_fraction": settings.boosting_feature_share,
         "num_threads": _THREADS,
         "seed": settings.seed,
         "deterministic": True,

@@ -3,10 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
 
 from interest_model.errors import ConfigError
 from interest_model.recommend import boosted, fit, scoring
-from interest_model.recommend.blend import BLEND_ALONE, MEMBERS, Model
+from interest_model.recommend.blend import BLEND_ALONE, MEMBERS, Mixture, Model
 from interest_model.recommend.candidates import Past
 from interest_model.recommend.context import context_at
 from interest_model.recommend.features import TREE_FEATURES
@@ -14,6 +16,10 @@ from interest_model.recommend.sparse_scores import lookup
 from tests.recommend.worlds import counts_of, fitted, histories, ranker_settings
 
 SETTINGS = ranker_settings(boosting_leaf_hits=2, boosting_rounds=30)
+
+
+def finite(low: float, high: float):
+    return st.floats(low, high, allow_nan=False)
 
 
 def lessons(n: int = 2_000, seed: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -131,6 +137,44 @@ def test_what_the_trees_did_not_score_stays_below_what_they_did(rhythm, monkeypa
     users, ranks, items, _ = scoring.mixed(found, model.mixture(True)._replace(share=np.array(0.5)))
     below = [rank for user, rank, item in zip(users, ranks, items, strict=True) if (user, item) not in scored]
     assert min(below) == 6
+
+
+@given(
+    st.lists(st.lists(st.tuples(finite(-0.1, 4.0), finite(1e-3, 1.0)), max_size=8), max_size=3),
+    st.integers(0, 8),
+    finite(0.01, 1.0),
+)
+def test_what_the_trees_did_not_score_keeps_its_order_below_what_they_did(users, scored, share):
+    """users: of each the candidates' (blend, chance); the trees scored so many of the best."""
+    of_user = [sorted(one, reverse=True) for one in users]
+    rows = [
+        (user, blend, chance if place < scored else 0.0)
+        for user, candidates in enumerate(of_user)
+        for place, (blend, chance) in enumerate(candidates)
+    ]
+    whose, blend, chances = (np.array(column) for column in zip(*rows, strict=True)) if rows else (np.zeros(0),) * 3
+    found = scoring.Candidates(whose.astype(int), np.arange(len(rows)), blend, chances)
+    _, ranks, items, scores = scoring.mixed(found, Mixture(np.zeros(1, np.uint8), np.array(share)))
+    assert np.isfinite(scores).all() and sorted(items.tolist()) == list(range(len(rows)))
+    below = chances[items] == 0
+    assert (ranks[below] > scored).all()
+    assert (np.diff(np.round(blend[items][below], 6))[np.diff(whose[items][below]) == 0] <= 1e-5).all()
+
+
+def test_hand_worked_pool():
+    """0.04 ** 0.5 * 0.25 ** 0.5 = 0.1, 0.01 ** 0.5 * 0.64 ** 0.5 = 0.08, at least 2.5 times the blend: 0.002 * 2.5."""
+    found = scoring.Candidates(
+        np.zeros(3, int), np.array([5, 6, 7]), np.array([0.04, 0.01, 0.002]), np.array([0.25, 0.64, 0.0])
+    )
+    users, ranks, items, scores = scoring.mixed(found, Mixture(np.zeros(1, np.uint8), np.array(0.5)))
+    assert items.tolist() == [5, 6, 7] and scores == pytest.approx([0.1, 0.08, 0.005])
+
+
+def test_few_user_windows_teach_nothing(rhythm):
+    world, _ = rhythm
+    few = {"boosting_leaf_hits": 2, "lesson_days": 1, "lessons": 2, "tuning_days": 5}
+    model = fitted(world, 60, 90.0, repeats=True, lesson_min_users=100_000, **few)
+    assert model.mixture(True) is BLEND_ALONE and model.mixture(False) is BLEND_ALONE
 
 
 def test_a_young_log_has_no_lessons():
