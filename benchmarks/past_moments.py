@@ -8,7 +8,8 @@ read: what is learned here is learned on the validation side. At each quantile o
 fitted on what came before and judged by what users with history took in the days after, where the split knows so many.
 Prints NDCG@10 of the ranker, of its trees and of its blend alone, pooled over the moments; with --against, what a
 former run saved, the difference to it with 95 % of a paired bootstrap over users. Ablations are settings: no texts
-content_dimensions=0; no features boosting_without=[...]; no member a prior weight of 0; no time slow half lives.
+content_dimensions=0; no features boosting_without=[...]; no member a prior weight of 0; no time slow half lives. Places
+are in a split that was written with near_half_km set.
 """
 
 import argparse
