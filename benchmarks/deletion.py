@@ -3,10 +3,9 @@
     python benchmarks/deletion.py FOLDER [--days 28] [--users 1000]
 
 FOLDER is a split as `jobs/backtest.py --split` writes it; its truth is not read (see benchmarks/past_moments.py). The
-ranker is fitted on what was known `days` days before the split's at_day. One row is asked of each
-of so many users with history, drawn by the settings' seed. Prints, for each variant, the rows that name own items, and
-the share of the score that is lost without the named events, without as many others, and their difference with 95 % of
-a bootstrap over users.
+ranker is fitted on what was known `days` days before the split's at_day. One row is asked of each of so many users with
+history, drawn by the settings' seed. Prints, for each variant, the rows that name own items, and the share of the score
+that is lost without the named events, without as many others, and their difference with 95 % of a bootstrap over users.
 """
 
 import argparse

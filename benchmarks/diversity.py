@@ -4,9 +4,9 @@
 
 FOLDER is a split as `jobs/backtest.py --split` writes it; its truth is not read (see benchmarks/past_moments.py). The
 ranker is fitted on what was known `days` days before the split's at_day; its lists are judged by what users took in
-those days. Prints, for each variant, for strengths that are the same for
-all and for each user's own, the change of both metrics against the lists as ranked, in percent, with 95% of the paired
-difference of NDCG. Then the seconds of one chunk.
+those days. Prints, for each variant, for strengths that are the same for all and for each user's own, the change of
+both metrics against the lists as ranked, in percent, with 95% of the paired difference of NDCG. Then the seconds of one
+chunk.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from past_moments import night_model, read_log
+from past_moments import night_model, read_log, to_find
 
 from interest_model.config import load_settings
 from interest_model.evaluation.metrics import intra_list_distance, ndcg
@@ -44,9 +44,7 @@ def cases(known: Histories, after: Histories, model: Model, at_day: float, repea
     lists = scoring.recommend(known, model, at_day, CANDIDATES, repeats)
     items, scores = np.full((len(users), CANDIDATES), -1), np.zeros((len(users), CANDIDATES))
     items[lists.users, lists.ranks - 1], scores[lists.users, lists.ranks - 1] = lists.items, lists.scores
-    truth = np.unique(after.rows * n + after.items)
-    if not repeats:
-        truth = truth[~np.isin(truth, known.rows * n + known.items)]
+    truth = to_find(known, after, n, repeats)
     hits = np.isin(users[:, None] * n + items, truth) & (items >= 0)
     n_truth = np.bincount(truth // n, minlength=len(users))
     decayed = known.weights * 0.5 ** ((at_day - known.days) / model.half_lives[2])

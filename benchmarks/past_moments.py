@@ -24,6 +24,7 @@ import pyarrow.dataset as ds
 
 from interest_model.config import Ranker, load_settings
 from interest_model.evaluation import bootstrap
+from interest_model.evaluation.judging import PARTS, RANKER
 from interest_model.evaluation.metrics import ndcg
 from interest_model.evaluation.peers import items_of
 from interest_model.recommend import candidates, fit, scoring
@@ -36,7 +37,6 @@ from interest_model.recommend.popularity import ItemCounts, bin_day
 CUTOFF, REPLICATES, SEED = 10, 1_000, 1
 USERS_A_LESSON = 1_000  # of one batch of tuning rows; bounds memory
 USERS_AT_ONCE = 512
-ALONE = {"trees": 0.97, "blend": 0.0}  # share of the trees; never all, see weights.learn_share
 
 
 class Log(NamedTuple):
@@ -54,7 +54,7 @@ class Log(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """NDCG@10 of user-moments: users (u,) str; values: model (ranker, trees, blend) to (u,)."""
+    """NDCG@10 of user-moments: users (u,) str; values: model (the ranker and its PARTS) to (u,)."""
 
     users: np.ndarray
     values: dict[str, np.ndarray]
@@ -103,8 +103,8 @@ def lessons(known: Histories, nights: list[candidates.Night], limit: int, seed: 
 def lists_of(known: Histories, model: Model, at_day: float, repeats: bool) -> dict[str, np.ndarray]:
     """(u, CUTOFF) catalogue positions by the ranker, its trees and its blend; -1 where a list is shorter."""
     mixture = model.mixture(repeats)
-    asked: dict[str, Mixture] = {"ranker": mixture}
-    asked |= {name: mixture._replace(share=np.array(share)) for name, share in ALONE.items()}
+    asked: dict[str, Mixture] = {RANKER: mixture}
+    asked |= {name: mixture._replace(share=np.array(share)) for name, share in PARTS.items()}
     found = {name: np.full((known.n_users, CUTOFF), -1) for name in asked}
     for start in range(0, known.n_users, USERS_AT_ONCE):
         some = take(known, np.arange(start, min(start + USERS_AT_ONCE, known.n_users)))
@@ -116,6 +116,12 @@ def lists_of(known: Histories, model: Model, at_day: float, repeats: bool) -> di
     return found
 
 
+def to_find(known: Histories, after: Histories, n_items: int, repeats: bool) -> np.ndarray:
+    """Ascending user * n_items + item of what lists should hold. known, after: the same users, in one order."""
+    truth = np.unique(after.rows * n_items + after.items)
+    return truth if repeats else truth[~np.isin(truth, known.rows * n_items + known.items)]
+
+
 def judged(log: Log, model: Model, at_day: float, repeats: bool, horizons: list[float]) -> dict[float, Judged]:
     """What a horizon's truth says of everybody's lists; a horizon that the split does not know whole is left out."""
     horizons = [days for days in horizons if at_day + days <= log.at_day + 1]
@@ -124,10 +130,7 @@ def judged(log: Log, model: Model, at_day: float, repeats: bool, horizons: list[
     known, n, found = take(known, both), model.n_items, {}
     lists = lists_of(known, model, at_day, repeats)
     for days in horizons:
-        taken = take(between(log.histories, at_day, at_day + days), both)
-        truth = np.unique(taken.rows * n + taken.items)
-        if not repeats:
-            truth = truth[~np.isin(truth, known.rows * n + known.items)]
+        truth = to_find(known, take(between(log.histories, at_day, at_day + days), both), n, repeats)
         wanted = np.bincount(truth // n, minlength=len(both))
         asked, rows = wanted > 0, np.arange(len(both))[:, None] * n
         hits = {name: np.isin(rows + listed, truth) & (listed >= 0) for name, listed in lists.items()}
