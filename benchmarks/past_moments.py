@@ -85,7 +85,7 @@ def night_model(known: Histories, log: Log, at_day: float, settings: Ranker) -> 
 
     names, texts = np.arange(n_items).astype(str), fit.text_vectors(views.vectors, settings.content_dimensions)
     past = candidates.Past(counts, first_days)
-    items = fit.Known(names, past, texts, views.places, views.topics)
+    items = fit.Known(names, past, texts, views.places, views.topics, views.attributes)
     read = fit.Readers(members_at, lambda nights, limit: lessons(known, nights, limit, settings.seed))
     return fit.night_model(items, read, at_day, settings, "repeat" in log.variants)
 

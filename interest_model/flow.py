@@ -43,7 +43,7 @@ STEPS = (
         ("user_profiles",),
     ),
     Step("interest_trends", ("events", *_TOPICS), ("interest_trends",)),
-    Step("user_vectors", ("events", "item_embeddings", "promotions"), ("user_vectors",)),
+    Step("user_vectors", ("events", "items", "item_embeddings", "promotions"), ("user_vectors",)),
     Step(
         "evaluate_day",
         ("events", "ranker_models", "daily_recommendations"),

@@ -135,6 +135,9 @@ class ItemFile(Reading):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_names("columns", self.columns, ITEM_COLUMNS, required=("item_id",))
+        for name in self.attributes:
+            if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+                raise ValueError(f"attribute {name!r}: a name is letters, digits and _")
 
 
 @dataclass(frozen=True, kw_only=True)

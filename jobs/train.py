@@ -2,7 +2,7 @@
 
 from interest_model.encoding.item_embeddings import embeddings_known
 from interest_model.evaluation.splits import split
-from interest_model.history.known import events_known
+from interest_model.history.known import events_known, items_known
 from interest_model.job import Night, main
 from interest_model.recommend.consumption import consumed
 from interest_model.training import challenger
@@ -10,8 +10,9 @@ from interest_model.training import challenger
 
 def run(night: Night) -> None:
     consumption = consumed(events_known(night.read("events"), night.run_date)).persist()
+    described = items_known(night.read("items"), night.run_date)
     parts = split(consumption, "temporal", night.settings.evaluation.temporal_quantile, 0)
-    work = challenger.prepare(night, parts, embeddings_known(night, night.run_date))
+    work = challenger.prepare(night, parts, embeddings_known(night, night.run_date), described)
     if not challenger.decided_before(night, work):
         version = challenger.registered(night, work, challenger.fitted(night, work))
         challenger.decide(night, work, version, challenger.judged(night, parts, work, version))

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from interest_model.evaluation.peers import write_items
+from interest_model.recommend.attributes import no_attributes
 from interest_model.recommend.daily import ItemViews
 from interest_model.recommend.interests import no_topics
 from interest_model.recommend.members import nowhere
@@ -103,7 +104,7 @@ def test_it_loads_and_shows_its_help(file, monkeypatch, capsys):
 
 def log_of(known, n_items: int, variants: list[str]):
     """What past_moments reads of a split: items without texts, places and topics."""
-    items = ItemViews(np.zeros((n_items, 4), np.float32), nowhere(n_items), no_topics(n_items))
+    items = ItemViews(np.zeros((n_items, 4), np.float32), nowhere(n_items), no_topics(n_items), no_attributes(n_items))
     return importlib.import_module("past_moments").Log(known, items, float(known.days.max()), variants)
 
 
@@ -118,7 +119,7 @@ def test_past_moments_fit_the_ranker_of_a_night(variants):
     for one, other in ((ours.mixture_novel, theirs.mixture_novel), (ours.mixture_repeat, theirs.mixture_repeat)):
         assert all(np.array_equal(*pair) for pair in zip(one, other, strict=True))
     for name in ("weights_novel", "weights_repeat", "trends", "item_facts"):
-        assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
+        assert np.array_equal(getattr(ours, name), getattr(theirs, name), equal_nan=True), name
 
 
 def test_the_lessons_of_past_moments_keep_to_their_limit():
@@ -139,7 +140,7 @@ def split(tmp_path) -> Path:
     (tmp_path / "histories").mkdir()
     pq.write_table(pa.table({"user_id": known.user_ids.tolist(), **lists}), tmp_path / "histories" / "part.parquet")
     (tmp_path / "split.json").write_text(json.dumps({"at_day": 40.0, "variants": ["novel", "repeat"]}))
-    write_items(tmp_path, ItemViews(rng.normal(size=(40, 8)).astype(np.float32), nowhere(40), none))
+    write_items(tmp_path, ItemViews(rng.normal(size=(40, 8)).astype(np.float32), nowhere(40), none, no_attributes(40)))
     return tmp_path
 
 

@@ -19,6 +19,7 @@ MAPPING = {
         }
     ],
 }
+ITEM_FILE = {"files": "items.csv", "columns": {"item_id": "i"}}
 
 
 def write(folder: Path, content: dict) -> Path:
@@ -65,6 +66,7 @@ def test_defaults_of_a_minimal_mapping(tmp_path):
         (with_input(columns={"user_id": "u", "item_id": "i", "event_ts": "t", "latitude": "l"}), "longitude"),
         (with_input(filters={"Not Good": "true"}), "Not Good"),
         (with_input(date_format="%H"), "date_format"),
+        (MAPPING | {"item_files": [ITEM_FILE | {"attributes": {"pack size": "p"}}]}, "pack size"),
     ],
 )
 def test_a_mistake_is_named_with_file_and_key(tmp_path, content, words):

@@ -10,7 +10,7 @@ Other libraries' models live in an environment of their own (benchmarks/peers), 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from interest_model.errors import DataError
 from interest_model.evaluation import judging
 from interest_model.evaluation.day import SUMS_DDL, USERS_AT_ONCE
 from interest_model.on_executors import Batches, gather_rows, map_batches
+from interest_model.recommend.attributes import ItemAttributes
 from interest_model.recommend.blend import ItemTopics, Model
 from interest_model.recommend.daily import ItemViews
 
@@ -43,6 +44,9 @@ def write_items(folder: Path, views: ItemViews) -> None:
     topics = views.topics
     arrays = {part: getattr(topics.membership, part) for part in ("data", "indices", "indptr")}
     arrays |= {"topic_names": np.asarray(topics.names, dtype=str), "topic_rule": topics.rule}
+    known = views.attributes
+    arrays |= {f"attribute_{part}": getattr(known.values, part) for part in ("data", "indices", "indptr")}
+    arrays |= {"prices": known.prices, "attribute_kinds": known.kinds}
     np.savez_compressed(folder / "items.npz", vectors=views.vectors, places=views.places, **arrays)
 
 
@@ -50,9 +54,15 @@ def items_of(folder: Path) -> ItemViews:
     """What write_items wrote."""
     with np.load(folder / "items.npz", allow_pickle=False) as arrays:
         names, rule = arrays["topic_names"], arrays["topic_rule"]
-        shape = (len(arrays["vectors"]), len(names))
-        membership = sp.csr_matrix(tuple(arrays[part] for part in ("data", "indices", "indptr")), shape)
-        return ItemViews(arrays["vectors"], arrays["places"], ItemTopics(membership, names, rule))
+        membership = _matrix(arrays, "", len(names))
+        kinds = arrays["attribute_kinds"]
+        known = ItemAttributes(arrays["prices"], _matrix(arrays, "attribute_", len(kinds)), kinds)
+        return ItemViews(arrays["vectors"], arrays["places"], ItemTopics(membership, names, rule), known)
+
+
+def _matrix(arrays: Mapping[str, np.ndarray], prefix: str, width: int) -> sp.csr_matrix:
+    parts = tuple(arrays[prefix + part] for part in ("data", "indices", "indptr"))
+    return sp.csr_matrix(parts, (len(arrays["vectors"]), width))
 
 
 def check_split(folder: Path, facts: dict) -> None:

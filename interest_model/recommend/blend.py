@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from interest_model.recommend.attributes import ItemAttributes
+
 POPULARITY_MEMBERS = ("popularity", "trend", "slow", "new")
 PERSONAL_MEMBERS = (
     "transitions", "lift", "ease", "factors", "nearby", "content", "interests", "sequence", "own", "own_recent",
@@ -25,7 +27,7 @@ ITEM_HALF_LIVES_DAYS = (0.5, 1.0, 2.0, 7.0, 14.0, 56.0, 112.0)
 _SPARSE = ("transitions", "lift", "ease")
 _PLAIN = ("item_users", "item_repeaters", "factor_items", "factors")
 _MIXTURES = ("mixture_novel", "mixture_repeat")
-_PARTS = ("collaborative", "nearby", "topics", *_MIXTURES)  # of Model: several arrays each
+_PARTS = ("collaborative", "nearby", "topics", "attributes", *_MIXTURES)  # of Model: several arrays each
 
 
 class ItemTopics(NamedTuple):
@@ -98,6 +100,7 @@ class Model:
     sequence (b,) uint8, sequence_from () float64: see SequenceMember.
     nearby (n, n) float32 CSR: see members.nearby_weights.
     topics: see ItemTopics. topic_shares (k,) float64: everybody's shares of the topics at the night.
+    attributes: see attributes.ItemAttributes.
     """
 
     item_ids: np.ndarray
@@ -121,6 +124,7 @@ class Model:
     nearby: sp.csr_matrix
     topics: ItemTopics
     topic_shares: np.ndarray
+    attributes: ItemAttributes
 
     @property
     def n_items(self) -> int:
@@ -162,9 +166,10 @@ class Model:
             arrays |= {f"{variant}.{name}": one for name, one in getattr(self, variant)._asdict().items()}
         arrays["item_ids"] = np.asarray(self.item_ids, dtype=str)
         arrays |= {"topic_names": np.asarray(self.topics.names, dtype=str), "topic_rule": self.topics.rule}
+        arrays |= {"prices": self.attributes.prices, "attribute_kinds": self.attributes.kinds}
         arrays |= {name: getattr(self.collaborative, name) for name in _PLAIN}
         matrices = {name: getattr(self.collaborative, name) for name in _SPARSE}
-        matrices |= {"nearby": self.nearby, "topics": self.topics.membership}
+        matrices |= {"nearby": self.nearby, "topics": self.topics.membership, "attributes": self.attributes.values}
         for name, matrix in matrices.items():
             arrays[f"{name}.indptr"] = matrix.indptr.astype(np.int64)
             arrays[f"{name}.indices"] = matrix.indices.astype(np.int32)
@@ -174,7 +179,7 @@ class Model:
     @staticmethod
     def from_arrays(arrays: dict[str, np.ndarray]) -> "Model":
         """The model from the arrays of `to_arrays`. Raises KeyError where one is missing."""
-        n, k = len(arrays["item_ids"]), len(arrays["topic_names"])
+        n, k, v = (len(arrays[name]) for name in ("item_ids", "topic_names", "attribute_kinds"))
         matrices = [_matrix(arrays, name, (n, n)) for name in _SPARSE]
         plain = {f.name: arrays[f.name] for f in dataclasses.fields(Model) if f.name not in _PARTS}
         for variant in _MIXTURES:
@@ -182,6 +187,8 @@ class Model:
         own = {name: arrays[name] for name in _PLAIN}
         plain["nearby"] = _matrix(arrays, "nearby", (n, n))
         topics = ItemTopics(_matrix(arrays, "topics", (n, k)), arrays["topic_names"], arrays["topic_rule"])
+        values = _matrix(arrays, "attributes", (n, v))
+        plain["attributes"] = ItemAttributes(arrays["prices"], values, arrays["attribute_kinds"])
         return Model(collaborative=Collaborative(*matrices, **own), topics=topics, **plain)
 
 

@@ -40,21 +40,23 @@ def fit(features: np.ndarray, hits: np.ndarray, settings: Ranker) -> np.ndarray:
         "force_row_wise": True,
         "max_bin": _BINS,
         "verbose": -1,
-        "feature_contri": _contributions(settings.boosting_without),
     }
-    rows = lgb.Dataset(features, hits.astype(np.float32), feature_name=list(TREE_FEATURES))
+    read = _blank(features, settings.boosting_without)
+    rows = lgb.Dataset(read, hits.astype(np.float32), feature_name=list(TREE_FEATURES))
     text = lgb.train(parameters, rows, settings.boosting_rounds).model_to_string()
     return np.frombuffer(text.encode(), dtype=np.uint8)
 
 
-def _contributions(without: tuple[str, ...]) -> list[float]:
-    """What the gain of a split by each of TREE_FEATURES is multiplied by: one, or nothing, so that trees never use it.
-    ConfigError: no such feature."""
+def _blank(features: np.ndarray, without: tuple[str, ...]) -> np.ndarray:
+    """The features (k, F) with nothing in the columns that trees must not read: LightGBM neither splits by a constant
+    nor draws it. ConfigError: no such feature."""
     odd = sorted(set(without) - set(TREE_FEATURES))
     if odd:
         known = ", ".join(TREE_FEATURES)
         raise ConfigError(f"ranker.boosting_without: no features of the trees: {', '.join(odd)}", f"known are: {known}")
-    return [float(name not in without) for name in TREE_FEATURES]
+    blank = features.copy() if without else features
+    blank[:, [TREE_FEATURES.index(name) for name in without]] = 0.0
+    return blank
 
 
 def chances(trees: np.ndarray, features: np.ndarray) -> np.ndarray:

@@ -147,7 +147,7 @@ def night_at(draft: Model, past: Past, at_day: float, horizon_days: float, setti
         draft,
         pool=candidate_pool(popularity, first_days, at_day, settings.pool_items),
         popular=popular_items(popularity),
-        item_facts=item_facts(counts, first_days, draft.collaborative, at_day),
+        item_facts=item_facts(counts, first_days, draft.attributes.prices, draft.collaborative, at_day),
         topic_shares=population_shares(draft.topics.membership, counts, at_day, float(draft.topics.rule[0])),
     )
     return Night(at_day, horizon_days, popularity, youth(first_days, at_day), model)

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from interest_model.recommend.attributes import ItemTraits
 from interest_model.recommend.members import nowhere
 from interest_model.recommend.popularity import ItemCounts
 
@@ -109,6 +110,19 @@ def item_places(items: DataFrame, item_ids: np.ndarray) -> np.ndarray:
     rows = items.where("latitude is not null").select("item_id", "latitude", "longitude").toArrow()
     known = np.column_stack([np.asarray(rows.column(name)) for name in ("latitude", "longitude")])
     return _placed(nowhere(len(item_ids)), rows, known, item_ids)
+
+
+def item_traits(items: DataFrame, item_ids: np.ndarray) -> ItemTraits:
+    """From one row (item_id, price, attributes) per item."""
+    priced = items.where("price is not null").select("item_id", "price").toArrow()
+    prices = _placed(np.full((len(item_ids), 1), np.nan), priced, np.asarray(priced.column("price"))[:, None], item_ids)
+    rows = items.select("item_id", F.explode("attributes").alias("name", "value")).where("value is not null").toArrow()
+    names, named = np.asarray(rows.column("name").to_pylist(), dtype=str), {}
+    for name in np.unique(names).tolist():
+        some = rows.filter(names == name)
+        values = np.array(some.column("value").to_pylist(), dtype=object)
+        named[name] = _placed(np.full((len(item_ids), 1), None), some, values[:, None], item_ids)[:, 0]
+    return ItemTraits(prices[:, 0], named)
 
 
 def _placed(into: np.ndarray, rows: pa.Table, values: np.ndarray, item_ids: np.ndarray) -> np.ndarray:

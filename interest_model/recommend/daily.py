@@ -18,9 +18,10 @@ from interest_model.interest.states import state_settings
 from interest_model.interest.topics import deepest_tier
 from interest_model.on_executors import Batches, gather_rows, map_batches, map_users
 from interest_model.recommend import candidates, explanation, fit, members, model_rows, scoring
+from interest_model.recommend.attributes import ItemAttributes, KnownItems, attributes_of
 from interest_model.recommend.blend import NO_SEQUENCE, Collaborative, ItemTopics, Model, SequenceMember
 from interest_model.recommend.candidates import Past
-from interest_model.recommend.consumption import Catalogue, item_places, item_vectors
+from interest_model.recommend.consumption import Catalogue, item_places, item_traits, item_vectors
 from interest_model.recommend.histories import Histories, between, from_arrow, take
 from interest_model.recommend.interests import no_topics, rule_numbers
 from interest_model.recommend.relisting import Diversity
@@ -42,11 +43,13 @@ _LIST_DDL = (
 
 class ItemViews(NamedTuple):
     """Beside who took it, what is known of each of n items: vectors (n, d): of their texts; places (n, 2): see
-    consumption.item_places; topics, sequence: see blend.ItemTopics and SequenceMember."""
+    consumption.item_places; topics, sequence: see blend.ItemTopics and SequenceMember; attributes: see
+    attributes.ItemAttributes."""
 
     vectors: np.ndarray
     places: np.ndarray
     topics: ItemTopics
+    attributes: ItemAttributes
     sequence: SequenceMember = NO_SEQUENCE
 
 
@@ -57,38 +60,33 @@ def ranker_topics(night: "Night", day: date, item_ids: np.ndarray) -> ItemTopics
     return no_topics(len(item_ids)) if tier is None else ItemTopics(*tier, rule)
 
 
-def ranker_places(night: "Night", day: date, item_ids: np.ndarray) -> np.ndarray:
-    """Where the items were known to be on a day, see consumption.item_places; nowhere where nothing asks for it."""
-    if not night.settings.ranker.near_half_km:
-        return members.nowhere(len(item_ids))
-    return item_places(items_known(night.read("items"), day), item_ids)
-
-
-def ranker_sequence(night: "Night", day: date | None, items: Catalogue, vectors: np.ndarray) -> SequenceMember:
-    """The sequence model in force on a day as the ranker reads it; vectors (n, d): of the items' texts."""
+def ranker_sequence(night: "Night", day: date | None, items: KnownItems) -> SequenceMember:
+    """The sequence model in force on a day as the ranker reads it."""
     from interest_model.interest.shipped_model import packed  # torch: lists are made without it
     from interest_model.training.champion import load_champion
 
     champion = load_champion(night, day) if day is not None and night.settings.ranker.sequence else None
     if champion is None:
         return NO_SEQUENCE
-    model = champion.over(items, vectors, night.settings.encoder)
+    model = champion.over(items, night.settings.encoder)
     return SequenceMember(packed(model), float(champion.packaged.facts["trained_until"]))
 
 
 def views_known(night: "Night", day: date, model_day: date | None) -> Callable[[Catalogue], ItemViews]:
     """From a catalogue to what was known of its items on a day, and to the sequence model in force on model_day (None:
     no model)."""
-    embeddings = embeddings_known(night, day)
+    embeddings, known = embeddings_known(night, day), items_known(night.read("items"), day)
+    near = night.settings.ranker.near_half_km > 0
 
     def views(items: Catalogue) -> ItemViews:
-        vectors = item_vectors(embeddings, items.item_ids)
-        topics = ranker_topics(night, day, items.item_ids)
+        ids = items.item_ids
+        described = KnownItems(ids, items.first_days, item_vectors(embeddings, ids), item_traits(known, ids))
         return ItemViews(
-            vectors,
-            ranker_places(night, day, items.item_ids),
-            topics,
-            ranker_sequence(night, model_day, items, vectors),
+            described.texts,
+            item_places(known, ids) if near else members.nowhere(len(ids)),
+            ranker_topics(night, day, ids),
+            attributes_of(described.traits),
+            ranker_sequence(night, model_day, described),
         )
 
     return views
@@ -103,7 +101,7 @@ def fit_ranker(
     """
     texts = fit.text_vectors(views.vectors, settings.content_dimensions)
     past = Past(items.counts, items.first_days)
-    known = fit.Known(items.item_ids, past, texts, views.places, views.topics, views.sequence)
+    known = fit.Known(items.item_ids, past, texts, views.places, views.topics, views.attributes, views.sequence)
     read = fit.Readers(
         collaborative=lambda before_day: _collaborative(histories, items, before_day, settings),
         lessons=lambda nights, limit: _lessons(histories, nights, limit, settings.seed),

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from interest_model.recommend.attributes import attribute_lifts
 from interest_model.recommend.blend import ITEM_HALF_LIVES_DAYS, PERSONAL_MEMBERS, Collaborative, Model
 from interest_model.recommend.context import Context
 from interest_model.recommend.histories import Histories, latest
@@ -11,32 +12,33 @@ from interest_model.recommend.sparse_scores import lookup
 
 _ITEM_NAMES = (
     *(f"popularity_{half_life:g}_days" for half_life in ITEM_HALF_LIVES_DAYS),
-    "rise_month", "rise_week", "age_days", "silent_days", "users", "repeat_rate",
+    "rise_month", "rise_week", "age_days", "silent_days", "users", "repeat_rate", "price",
 )  # fmt: skip
 _OWN_NAMES = ("own_days", "own_share", "own_last_days", "own_first_days", "own_gaps", "own_60_days")
-_USER_NAMES = ("user_days", "user_last_days", "user_first_days", "taste_age", "taste_users")
-_MATCH_NAMES = ("age_match", "users_match")
+_USER_NAMES = ("user_days", "user_last_days", "user_first_days", "taste_age", "taste_users", "taste_price")
+_MATCH_NAMES = ("age_match", "users_match", "price_match")
 _INTEREST_NAMES = ("interest_lift", "interest_trend", "interest_rise")
 FEATURES = (
     *_ITEM_NAMES, *_OWN_NAMES, *_USER_NAMES, *_MATCH_NAMES, *PERSONAL_MEMBERS, "ease_rank", "lift_rank",
-    *_INTEREST_NAMES,
+    *_INTEREST_NAMES, "attribute_lift",
 )  # fmt: skip
-"""popularity_*: ln of decayed counts over the largest; rise_month: ln popularity of 7 against 112 days, rise_week: 1
-against 14; age_days, silent_days: ln(1 + days since the item was first and last taken); users: ln(1 + its users);
-repeat_rate: share of them who took it on several days. own_days: days on which the user took the item, own_share: of
-all the user's days; own_last_days, own_first_days: ln(1 + age), -1 where never; own_gaps: age of the last in mean gaps
-between the user's own, -1 with fewer than two; own_60_days: events with a half life of 60 days. user_days: days on
-which the user acted; user_last_days, user_first_days: ln(1 + age). taste_age: mean over the user's events (half life
-60 days) of ln(1 + the item's age when it was taken): who follows what is new has a small one; taste_users: the same of
-users; *_match: age_days and users minus the user's taste. The members' scores; ease_rank, lift_rank: ln(rank) among the
-user's candidates. interest_*: see interests.of_items."""
+"""popularity_*: ln of decayed counts over the largest; rise_month: ln popularity of 7 against 112 days, rise_week:
+1 against 14; age_days, silent_days: ln(1 + days since the item was first and last taken); users: ln(1 + its users);
+repeat_rate: share of them who took it on several days; price: ln(1 + price). own_days: days on which the user took
+the item, own_share: of all the user's days; own_last_days, own_first_days: ln(1 + age), -1 where never; own_gaps:
+age of the last in mean gaps between the user's own, -1 with fewer than two; own_60_days: events with a half life of
+60 days. user_days: days on which the user acted; user_last_days, user_first_days: ln(1 + age). taste_age: mean over
+the user's events (half life 60 days) of ln(1 + the item's age when it was taken): who follows what is new has a
+small one; taste_users, taste_price: the same of users and price; *_match: age_days, users and price minus the
+user's taste. The members' scores; ease_rank, lift_rank: ln(rank) among the user's candidates. interest_*: see
+interests.of_items; attribute_lift: see attributes. NaN where a price is not known."""
 
 TREE_FEATURES = (*FEATURES, "blend", "blend_rank")
 """What the boosted ranker reads: beside FEATURES ln of the blend's score, and of its rank among the candidates."""
 
 _FLOOR = 1e-6
 _OWN_HALF_LIFE_DAYS = 60.0
-_TASTE = [_ITEM_NAMES.index("age_days"), _ITEM_NAMES.index("users")]
+_TASTE = [_ITEM_NAMES.index(name) for name in ("age_days", "users", "price")]
 
 
 def repeaters(histories: Histories, n_items: int) -> np.ndarray:
@@ -54,8 +56,11 @@ def _user_item_days(histories: Histories, n_items: int) -> np.ndarray:
     return np.stack([keys // span // n_items, keys // span % n_items, keys % span + first])
 
 
-def item_facts(counts: ItemCounts, first_days: np.ndarray, learned: Collaborative, at_day: float) -> np.ndarray:
-    """(n, f) float32: what is known of each item at a moment, from consumption before it; columns as _ITEM_NAMES."""
+def item_facts(
+    counts: ItemCounts, first_days: np.ndarray, prices: np.ndarray, learned: Collaborative, at_day: float
+) -> np.ndarray:
+    """(n, f) float32: what is known of each item at a moment, from consumption before it; columns as _ITEM_NAMES.
+    prices (n,): ln(1 + price)."""
     n = len(first_days)
     popularity = decayed(counts, n, at_day, ITEM_HALF_LIVES_DAYS)
     logs = np.log(popularity / np.maximum(popularity.max(axis=0, initial=0.0), 1e-30) + _FLOOR)
@@ -73,6 +78,7 @@ def item_facts(counts: ItemCounts, first_days: np.ndarray, learned: Collaborativ
         _log_age(at_day - last),
         np.log1p(users),
         (repeated + 2.0 * everyone) / (users + 2.0),  # as if two average users more had taken it
+        prices,
     ]
     return np.column_stack(facts).astype(np.float32)
 
@@ -91,6 +97,8 @@ def pair_features(context: Context, model: Model, rows: np.ndarray, columns: np.
     said = {name: lookup(context.members[name], rows, columns) for name in PERSONAL_MEMBERS}
     ranks = [np.log(_ranks(rows, values)) for values in (said["ease"], said["lift"])]
     interests = of_items(context.interests, model, histories.n_users, rows, columns)
+    faded = _faded(histories, context.at_day)
+    lifts = attribute_lifts(histories, faded, model.attributes, model.item_users, (rows, columns))
     taste, facts = _taste(histories, model.item_facts[:, _TASTE], context.at_day), model.item_facts[columns]
     parts = [
         facts,
@@ -100,18 +108,27 @@ def pair_features(context: Context, model: Model, rows: np.ndarray, columns: np.
         facts[:, _TASTE] - taste[rows],
         np.column_stack([*said.values(), *ranks]),
         interests,
+        lifts[:, None],
     ]
     return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
 def _taste(histories: Histories, facts: np.ndarray, at_day: float) -> np.ndarray:
-    """(n_users, 2) taste_age and taste_users, see FEATURES; zeros for a user without events. facts (n, 2): age_days
-    and users of each item."""
-    age, users = facts[histories.items].astype(np.float64).T
+    """(n_users, 3) taste_age, taste_users and taste_price, see FEATURES; zeros for a user without events, but NaN for
+    the price of one without any. facts (n, 3): age_days, users and price of each item."""
+    age, users, price = facts[histories.items].astype(np.float64).T
     age_then = np.log1p(np.maximum(np.expm1(age) - (at_day - histories.days), 0.0))
-    faded = 0.5 ** (np.maximum(at_day - histories.days, 0.0) / _OWN_HALF_LIFE_DAYS)
-    sums = [np.bincount(histories.rows, faded * one, histories.n_users) for one in (age_then, users, 1.0)]
-    return np.column_stack(sums[:2]) / np.maximum(sums[2], 1e-30)[:, None]
+    faded, priced = _faded(histories, at_day), np.isfinite(price)
+    weighed = [(faded, age_then), (faded, users), (faded * priced, np.where(priced, price, 0.0))]
+    sums = [[np.bincount(histories.rows, w * one, histories.n_users) for one in (values, 1.0)] for w, values in weighed]
+    means = np.column_stack([total / np.maximum(weight, 1e-30) for total, weight in sums])
+    means[sums[2][1] <= 0, 2] = np.nan
+    return means
+
+
+def _faded(histories: Histories, at_day: float) -> np.ndarray:
+    """(e,) what each event counts at at_day."""
+    return 0.5 ** (np.maximum(at_day - histories.days, 0.0) / _OWN_HALF_LIFE_DAYS)
 
 
 def with_blend(pairs: np.ndarray, rows: np.ndarray, blend: np.ndarray) -> np.ndarray:
@@ -132,7 +149,7 @@ def _own_features(histories: Histories, n_items: int, at_day: float, rows: np.nd
     last, first, faded = np.full(len(keys), np.inf), np.zeros(len(keys)), np.zeros(len(keys))
     np.minimum.at(last, place, age)
     np.maximum.at(first, place, age)
-    np.add.at(faded, place, 0.5 ** (age / _OWN_HALF_LIFE_DAYS))
+    np.add.at(faded, place, _faded(histories, at_day))
     gap = np.maximum((first - last) / np.maximum(taken_on - 1, 1), 0.5)
     known = np.column_stack(
         [

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from interest_model.config import Ranker
 from interest_model.errors import ConfigError
 from interest_model.recommend import boosted, candidates, members, weights
+from interest_model.recommend.attributes import ItemAttributes
 from interest_model.recommend.blend import (
     BLEND_ALONE,
     MEMBERS,
@@ -44,13 +45,14 @@ _ON_ONE_THREAD = threadpool_limits.wrap(limits=1)
 class Known(NamedTuple):
     """What is known of items: item_ids (n,) str, ascending; past: their counts and first days; texts (n, d) float32:
     see text_vectors; places (n, 2) float64: latitude and longitude in degrees, NaN where an item has none; topics,
-    sequence: see blend.ItemTopics and SequenceMember."""
+    attributes, sequence: see blend.ItemTopics, attributes.ItemAttributes and blend.SequenceMember."""
 
     item_ids: np.ndarray
     past: Past
     texts: np.ndarray
     places: np.ndarray
     topics: ItemTopics
+    attributes: ItemAttributes
     sequence: SequenceMember = NO_SEQUENCE
 
 
@@ -168,6 +170,7 @@ def draft_model(known: Known, fitted: Collaborative, settings: Ranker) -> Model:
         nearby=members.nearby_weights(known.places, fitted.item_users, settings.near_half_km, settings.neighbours),
         topics=known.topics,
         topic_shares=np.zeros(len(known.topics.names)),
+        attributes=known.attributes,
     )
 
 

@@ -14,12 +14,14 @@ from pyspark.sql import DataFrame
 from interest_model.encoding.model_files import encoder_version
 from interest_model.evaluation.splits import Split
 from interest_model.models import decisions, newest_issued, open_registry, record
-from interest_model.recommend.consumption import Catalogue, catalogue, item_vectors
+from interest_model.recommend.attributes import KnownItems
+from interest_model.recommend.consumption import Catalogue, catalogue, item_traits, item_vectors
 from interest_model.runs import code_revision
 from interest_model.training import promotion, snapshot
 from interest_model.training.contest import contest
 from interest_model.training.distributed import train_in_processes
 from interest_model.training.fit import Progress
+from interest_model.training.item_coding import coding
 from interest_model.training.packaged import Packaged
 from interest_model.training.promotion import NO_MODEL, Verdict
 from interest_model.training.ranking import best_popularity
@@ -32,19 +34,21 @@ if TYPE_CHECKING:
 
 class Work(NamedTuple):
     """key: the same for the same day, tables and settings; folder: snapshot and checkpoints of this training; items:
-    catalogue before the cut; tables: name to Delta version; past: what the model may see."""
+    catalogue before the cut; known: what is known of it; tables: name to Delta version; past: what the model may
+    see."""
 
     key: str
     folder: Path
     items: Catalogue
+    known: KnownItems
     tables: dict[str, int]
     past: Past
 
 
-def prepare(night: "Night", split: Split, embeddings: DataFrame) -> Work:
+def prepare(night: "Night", split: Split, embeddings: DataFrame, described: DataFrame) -> Work:
     """The snapshot of what is known before the split's cut: written once, found again by a training that was killed.
 
-    embeddings: one row (item_id, embedding) per item, as known on the day.
+    embeddings, described: one row (item_id, embedding) and one of table items per item, as known on the day.
     """
     tables = dict(night.storage.versions_read)
     key = _key(night, tables)
@@ -53,11 +57,12 @@ def prepare(night: "Night", split: Split, embeddings: DataFrame) -> Work:
     files = folder / "snapshot"
     if not snapshot.exists(files):
         files.mkdir(parents=True, exist_ok=True)
-        vectors = item_vectors(embeddings, items.item_ids)
-        snapshot.write(files, split.known, items, vectors, (split.at_day, tables), night.settings.training)
+        vectors, traits = item_vectors(embeddings, items.item_ids), item_traits(described, items.item_ids)
+        known = KnownItems(items.item_ids, items.first_days, vectors, traits)
+        snapshot.write(files, split.known, known, (split.at_day, tables), night.settings.training)
     held = snapshot.load(files)
     past = Past(snapshot.read(held), held.features, held.at_day, night.source.repeats)
-    return Work(key, folder, items, tables, past)
+    return Work(key, folder, items, held.items, tables, past)
 
 
 def decided_before(night: "Night", work: Work) -> bool:
@@ -101,6 +106,7 @@ def registered(night: "Night", work: Work, trained: Trained) -> str:
 
 def packaged(night: "Night", work: Work, trained: Trained) -> Packaged:
     facts = {"trained_until": work.past.at_day, "encoder": _encoder(night), "repeats": work.past.repeats}
+    facts["coding"] = coding(work.known.traits)
     return Packaged(trained.model, work.items.item_ids, facts)
 
 
@@ -117,7 +123,7 @@ def judged(night: "Night", split: Split, work: Work, version: str) -> Verdict:
         held, rival = registry.load(name, champion), f"champion {champion}"
         if held.facts["trained_until"] > at_day:
             return Verdict("refused", f"{rival} has seen what it would be judged on: train on a later day", {})
-        rankers[rival] = held.with_catalogue(item_ids, work.past.features, _encoder(night))
+        rankers[rival] = held.with_catalogue(work.known, _encoder(night))
     figures = contest(split, item_ids, rankers, settings.ranker.seen_length, night.source.repeats, settings.evaluation)
     return promotion.judge(figures, rival, settings.promotion)
 

@@ -3,16 +3,16 @@
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 from pyspark.sql import DataFrame
 
 from interest_model.encoding.item_embeddings import embeddings_known
 from interest_model.encoding.model_files import encoder_version
 from interest_model.errors import DataError
-from interest_model.interest.item_tower import ItemFeatures
+from interest_model.history.known import items_known
 from interest_model.interest.model import SequenceModel
 from interest_model.models import decisions, open_registry
-from interest_model.recommend.consumption import Catalogue, catalogue, end_of_day, item_vectors
+from interest_model.recommend.attributes import KnownItems
+from interest_model.recommend.consumption import Catalogue, catalogue, end_of_day, item_traits, item_vectors
 from interest_model.training.packaged import Packaged
 from interest_model.training.promotion import champion_as_of
 
@@ -33,10 +33,9 @@ class Champion(NamedTuple):
         """As it stands on the rows of a night."""
         return f"{self.name}/{self.version}"
 
-    def over(self, items: Catalogue, vectors: np.ndarray, encoder: "Encoder") -> SequenceModel:
-        """The model over another catalogue; vectors (n, w): text vectors of its items by this encoder."""
-        features = ItemFeatures(len(items.item_ids), {"text": vectors}, first_days=items.first_days)
-        return self.packaged.with_catalogue(items.item_ids, features, encoder_version(encoder))
+    def over(self, items: KnownItems, encoder: "Encoder") -> SequenceModel:
+        """The model over another catalogue, whose text vectors are by this encoder."""
+        return self.packaged.with_catalogue(items, encoder_version(encoder))
 
 
 def load_champion(night: "Night", day: date | None = None) -> Champion | None:
@@ -56,7 +55,8 @@ def tonight(night: "Night", champion: Champion, events: DataFrame) -> tuple[Cata
         encoder, at_day = night.settings.encoder, end_of_day(night.run_date, night.source.zone)
         items = catalogue(events, at_day, night.settings.ranker.learning_days)
         vectors = item_vectors(embeddings_known(night, night.run_date), items.item_ids)
-        return items, champion.over(items, vectors, encoder)
+        traits = item_traits(items_known(night.read("items"), night.run_date), items.item_ids)
+        return items, champion.over(KnownItems(items.item_ids, items.first_days, vectors, traits), encoder)
 
     return night.once("champion tonight", make)
 

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from interest_model.interest import model as zoo
-from interest_model.interest.item_tower import ItemFeatures
 from interest_model.interest.model import SequenceModel
+from interest_model.recommend.attributes import KnownItems
 from interest_model.recommend.histories import Histories
 from interest_model.training.batches import Sequences
+from interest_model.training.item_coding import features
 from interest_model.training.ranking import Cases, scored_lists
 
 _FACTS = "facts.json"
@@ -20,27 +21,29 @@ _FACTS = "facts.json"
 
 class Packaged(NamedTuple):
     """item_ids (n,) str: of the model's catalogue; facts: trained_until (days since 1970-01-01 UTC, nothing later was
-    seen), encoder (version of the text vectors), repeats (people come back to items)."""
+    seen), encoder (version of the text vectors), repeats (people come back to items), coding (see
+    item_coding.coding)."""
 
     model: SequenceModel
     item_ids: np.ndarray
     facts: dict
 
-    def with_catalogue(self, item_ids: np.ndarray, features: ItemFeatures, encoder: str) -> SequenceModel:
-        """A copy of the model over another catalogue: known items keep their embedding, new ones score by their text.
+    def with_catalogue(self, items: KnownItems, encoder: str) -> SequenceModel:
+        """A copy of the model over another catalogue: known items keep their embedding, new ones score by their text,
+        price and attributes.
 
         Text vectors of another encoder (or none at all) mean nothing to it: then known items keep their old ones, new
         ones have none.
         """
         old = {name: position for position, name in enumerate(self.item_ids.tolist())}
-        places = np.array([old.get(name, -1) for name in item_ids.tolist()], dtype=np.int64)
+        places = np.array([old.get(name, -1) for name in items.item_ids.tolist()], dtype=np.int64)
         own = self.model.tower.features
         rows = np.where(places >= 0, own.id_rows[np.maximum(places, 0)], -1)
-        vectors = features.vectors
-        if encoder != self.facts["encoder"] or _widths(vectors) != _widths(own.vectors):
-            vectors = {name: np.where(places[:, None] >= 0, one[places], 0.0) for name, one in own.vectors.items()}
+        read, texts = features(items, self.facts["coding"]), own.vectors["text"]
+        if encoder != self.facts["encoder"] or items.texts.shape[1] != texts.shape[1]:
+            read.vectors["text"] = np.where(places[:, None] >= 0, texts[places], 0.0)
         moved = copy.deepcopy(self.model)  # item_ids go with the model as it is: the next catalogue starts there again
-        moved.set_catalogue(features._replace(vectors=vectors, id_rows=rows))
+        moved.set_catalogue(read._replace(id_rows=rows))
         return moved
 
     def recommend(self, frame: pd.DataFrame, length: int) -> pd.DataFrame:
@@ -68,10 +71,6 @@ def load(folder: Path) -> Packaged:
     """What `save` wrote, on the CPU, ready to score."""
     facts = json.loads((folder / _FACTS).read_text())
     return Packaged(zoo.load(folder), np.array(facts.pop("item_ids"), dtype=object), facts)
-
-
-def _widths(vectors: dict[str, np.ndarray]) -> dict[str, int]:
-    return {name: one.shape[1] for name, one in vectors.items()}
 
 
 def _cases(frame: pd.DataFrame, position: dict[str, int], at_day: float, repeats: bool) -> Cases:

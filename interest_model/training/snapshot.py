@@ -1,8 +1,9 @@
 """What a model is trained on, as files: written once by Spark, read by any number of processes through petastorm.
 
     piece=0/*.parquet ...  flat rows, one per event, in files of one row group and equally many rows
-    items.safetensors      first_days (n,) float64 and text (n, w) float32 of the catalogue
-    manifest.json          table versions, files with the rows of their footers, catalogue; written last
+    items.safetensors      first_days, prices (n,) float64 and text (n, w) float32 of the catalogue
+    manifest.json          table versions, files with the rows of their footers, ids and attributes of the catalogue;
+                           written last
 
 Whole users lie in one file. Rows that only fill a file up have user -1. The list of files is frozen in the manifest: a
 file that is not named there is never read, and one that is must hold the rows it had.
@@ -25,9 +26,10 @@ from safetensors.numpy import load_file, save_file
 from interest_model.errors import DataError
 from interest_model.interest.item_tower import ItemFeatures
 from interest_model.model_settings import FitSettings
-from interest_model.recommend.consumption import Catalogue
+from interest_model.recommend.attributes import ItemTraits, KnownItems
 from interest_model.recommend.histories import Histories
 from interest_model.training.batches import Sequences
+from interest_model.training.item_coding import coding, features
 
 _MANIFEST, _ITEMS = "manifest.json", "items.safetensors"
 _ROW_GROUP_BYTES = 2**30  # above any file: one row group each
@@ -37,7 +39,7 @@ _UNKNOWN = {"value": "float", "latitude": "float", "longitude": "float"}  # NaN 
 
 class Snapshot(NamedTuple):
     """tables: name to Delta version; files: path below the folder to rows, fillers included; users, events: in all;
-    at_day: everything before it is in, days since 1970-01-01 UTC; item_ids (n,) str; features: of the same items."""
+    at_day: everything before it is in, days since 1970-01-01 UTC; items: the catalogue."""
 
     folder: Path
     tables: dict[str, int]
@@ -45,16 +47,18 @@ class Snapshot(NamedTuple):
     users: int
     events: int
     at_day: float
-    item_ids: np.ndarray
-    features: ItemFeatures
+    items: KnownItems
+
+    @property
+    def features(self) -> ItemFeatures:
+        """The catalogue as a model trained on it reads it."""
+        return features(self.items, coding(self.items.traits))
 
 
-def write(
-    folder: Path, consumption: DataFrame, items: Catalogue, vectors: np.ndarray, cut: tuple, settings: FitSettings
-) -> Snapshot:
+def write(folder: Path, consumption: DataFrame, items: KnownItems, cut: tuple, settings: FitSettings) -> Snapshot:
     """The snapshot of `consumption` (see consumption.consumed; nothing in it is as late as the cut).
 
-    vectors (n, w): text vectors of the catalogue. cut: at_day and the table versions that were read. The latest
+    items: the catalogue. cut: at_day and the table versions that were read. The latest
     settings.history_length events of a user are kept; so many files that one holds about rows_per_part of them.
     """
     at_day, tables = cut
@@ -68,8 +72,10 @@ def write(
     writer.parquet(folder.as_uri())
     users = placed.select("user_id").distinct().count()
     placed.unpersist()
-    save_file({"first_days": items.first_days, "text": vectors}, folder / _ITEMS)
+    traits = items.traits
+    save_file({"first_days": items.first_days, "text": items.texts, "prices": traits.prices}, folder / _ITEMS)
     content = {"tables": tables, "files": _footers(folder), "users": users, "events": events, "at_day": at_day}
+    content["named"] = {name: values.tolist() for name, values in traits.named.items()}
     (folder / _MANIFEST).write_text(json.dumps(content | {"item_ids": items.item_ids.tolist()}, indent=1))
     return load(folder)
 
@@ -88,8 +94,9 @@ def load(folder: Path) -> Snapshot:
         raise DataError(f"snapshot {folder}: {wrong[0]} is missing or was changed", "remove the folder; train again")
     stored = load_file(folder / _ITEMS)
     names = np.array(content.pop("item_ids"), dtype=object)
-    features = ItemFeatures(len(names), {"text": stored["text"]}, first_days=stored["first_days"])
-    return Snapshot(folder=folder, item_ids=names, features=features, **content)
+    named = {name: np.array(values, dtype=object) for name, values in content.pop("named").items()}
+    items = KnownItems(names, stored["first_days"], stored["text"], ItemTraits(stored["prices"], named))
+    return Snapshot(folder=folder, items=items, **content)
 
 
 def read(snapshot: Snapshot, shard: int = 0, shards: int = 1) -> Sequences:

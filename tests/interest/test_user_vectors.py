@@ -11,11 +11,13 @@ import pytest
 from interest_model.config import load_settings
 from interest_model.encoding.model_files import encoder_version
 from interest_model.errors import DataError
-from interest_model.interest.item_tower import ItemFeatures
 from interest_model.interest.model import build
 from interest_model.interest.vectors_of_users import vectors
+from interest_model.recommend.attributes import KnownItems
+from interest_model.recommend.consumption import item_traits
 from interest_model.recommend.histories import from_arrow
 from interest_model.training.fit import Course
+from interest_model.training.item_coding import coding, features
 from interest_model.training.packaged import Packaged
 from interest_model.training.promotion import Verdict, champion_as_of, decision
 from tests.interest.parts import model_settings
@@ -41,11 +43,14 @@ def promote(spark, warehouse: Path, seed: int, first_night: date) -> str:
     storage = Storage(spark, str(warehouse))
     embedded = storage.read("item_embeddings").dropDuplicates(["item_id"]).orderBy("item_id").collect()[::2]
     texts = np.array([row["embedding"] for row in embedded], dtype=np.float32)
-    features = ItemFeatures(len(embedded), {"text": texts}, first_days=np.full(len(embedded), 20_000.0))
+    names = np.array([row["item_id"] for row in embedded], dtype=object)
+    traits = item_traits(storage.read("items").dropDuplicates(["item_id"]), names)
+    coded = coding(traits)
+    assert coded["price"] is not None
+    read = features(KnownItems(names, np.full(len(embedded), 20_000.0), texts, traits), coded)
     kind = model_settings("gru", "rnn", embedding=16, hidden=24, layers=1, max_length=20)
     facts = {"trained_until": 20_460.0, "encoder": encoder_version(load_settings().encoder), "repeats": False}
-    names = np.array([row["item_id"] for row in embedded], dtype=object)
-    made = Packaged(build(kind, features, seed).eval(), names, facts)
+    made = Packaged(build(kind, read, seed).eval(), names, facts | {"coding": coded})
     version = registry(warehouse).register(MODEL, made, Training(f"{seed}", {}, {}, {"final": Course([1.0], [])}, {}))
     champion = champion_as_of(decisions(storage), MODEL, first_night)
     record(storage, decision(MODEL, version, Verdict("promoted", "a test", {}), champion, first_night))

@@ -8,6 +8,7 @@ import pytest
 from interest_model.config import load_settings
 from interest_model.errors import CheckError
 from interest_model.recommend import model_rows, popularity, scoring
+from interest_model.recommend.attributes import no_attributes
 from interest_model.recommend.blend import MEMBERS
 from interest_model.recommend.histories import between
 from interest_model.recommend.interests import no_topics
@@ -55,7 +56,7 @@ def spark_model(events, partitions):
     items = catalogue(consumption, at_day, settings.learning_days)
     frame = user_histories(consumption, items.item_ids, settings.seen_length).repartition(partitions).persist()
     n_items = len(items.item_ids)
-    views = ItemViews(np.zeros((n_items, 4), np.float32), nowhere(n_items), no_topics(n_items))
+    views = ItemViews(np.zeros((n_items, 4), np.float32), nowhere(n_items), no_topics(n_items), no_attributes(n_items))
     return frame, fit_ranker(frame, items, views, at_day, settings, False)
 
 

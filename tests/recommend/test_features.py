@@ -48,6 +48,7 @@ def test_taste_is_the_mean_age_and_users_of_what_the_user_took(pairs):
     assert pairs["taste_age"][:, 0].tolist() == pytest.approx([age, np.log(6), 0], abs=1e-5)
     assert pairs["taste_users"][:, 0].tolist() == pytest.approx([users, np.log(3), 0], abs=1e-5)
     assert pairs["age_match"][0, :2].tolist() == pytest.approx([np.log(9.8) - age, np.log(8) - age], abs=1e-5)
+    assert np.isnan([pairs[name] for name in ("price", "taste_price", "price_match")]).all()
     assert pairs["users_match"][1, :2].tolist() == pytest.approx([np.log(2) - np.log(3), 0], abs=1e-5)
 
 
@@ -57,13 +58,20 @@ def test_item_facts_read_only_what_was_before():
     none = sp.csr_matrix((2, 2), dtype=np.float32)
     nothing = np.zeros(0, np.int32), np.zeros((0, 0), np.float32)
     learned = Collaborative(none, none, none, np.array([3.0, 2.0]), np.array([1.0, 0.0]), *nothing)
-    facts = dict(zip(FEATURES, features.item_facts(counts, np.array([1.0, 2.0]), learned, 10.0).T, strict=False))
+    facts = dict(
+        zip(
+            FEATURES,
+            features.item_facts(counts, np.array([1.0, 2.0]), np.array([0.5, np.nan]), learned, 10.0).T,
+            strict=False,
+        )
+    )
     weight = [1 * 0.5 ** (9 / 7) + 3 * 0.5 ** (1 / 7), 2 * 0.5 ** (8 / 7)]
     expected = np.log(np.array([1.0, weight[1] / weight[0]]) + 1e-6)
     assert facts["popularity_7_days"].tolist() == pytest.approx(expected, abs=1e-6)
     assert facts["silent_days"].tolist() == pytest.approx([np.log(2), np.log(9)])
     assert facts["age_days"].tolist() == pytest.approx([np.log(10), np.log(9)])
     assert facts["repeat_rate"].tolist() == pytest.approx([(1 + 0.4) / 5, 0.4 / 4])
+    assert facts["price"][0] == 0.5 and np.isnan(facts["price"][1])
     assert facts["rise_month"][0] == pytest.approx(0.0, abs=1e-5) and facts["rise_month"][1] < 0
 
 
@@ -85,7 +93,7 @@ def test_a_pair_is_the_same_in_any_batch():
     whole = features.pair_features(context, model, rows, columns)
     some = rows >= 30
     part = features.pair_features(context, model, rows[some], columns[some])
-    assert np.array_equal(whole[some], part)
+    assert np.array_equal(whole[some], part, equal_nan=True)
 
 
 def test_nobody_and_nothing():

@@ -5,6 +5,7 @@ import pyarrow as pa
 
 from interest_model.config import Ranker, load_settings
 from interest_model.recommend import candidates, fit
+from interest_model.recommend.attributes import no_attributes
 from interest_model.recommend.blend import Model
 from interest_model.recommend.histories import Histories, between
 from interest_model.recommend.interests import no_topics
@@ -37,7 +38,15 @@ def counts_of(known: Histories, at_day: float) -> ItemCounts:
 
 
 def fitted(
-    known: Histories, n_items: int, at_day: float, repeats=False, vectors=None, places=None, topics=None, **changes
+    known: Histories,
+    n_items: int,
+    at_day: float,
+    repeats=False,
+    vectors=None,
+    places=None,
+    topics=None,
+    attributes=None,
+    **changes,
 ) -> Model:
     """The model of a night at at_day, by the same steps as a nightly run."""
     settings = ranker_settings(**changes)
@@ -57,7 +66,8 @@ def fitted(
     def lessons(nights, limit):
         return pa.Table.from_batches([candidates.tuning_rows(known, nights)])
 
-    items = fit.Known(names, candidates.Past(counts, first_days), vectors, places, topics or no_topics(n_items))
+    topics, attributes = topics or no_topics(n_items), attributes or no_attributes(n_items)
+    items = fit.Known(names, candidates.Past(counts, first_days), vectors, places, topics, attributes)
     return fit.night_model(items, fit.Readers(members_at, lessons), at_day, settings, repeats)
 
 

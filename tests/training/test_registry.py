@@ -11,7 +11,7 @@ import torch
 
 from interest_model.config import load_settings
 from interest_model.errors import DataError, SetupError
-from interest_model.interest.item_tower import ItemFeatures
+from interest_model.recommend.attributes import ItemTraits, KnownItems
 from interest_model.training import packaged
 from interest_model.training.fit import Course
 from interest_model.training.packaged import Packaged
@@ -131,17 +131,17 @@ def test_without_repeats_seen_items_are_not_recommended():
 def test_another_catalogue_keeps_embeddings_of_known_items_and_new_ones_have_none():
     names = np.array(["item03", "new", "item00"], dtype=object)
     texts = np.ones((3, 6), np.float32)
-    features = ItemFeatures(3, {"text": texts}, first_days=np.zeros(3))
-    moved = untrained().with_catalogue(names, features, "e1")
+    items = KnownItems(names, np.zeros(3), texts, ItemTraits(np.full(3, np.nan), {}))
+    moved = untrained().with_catalogue(items, "e1")
     assert moved.tower.id_rows.tolist() == [3, -1, 0] and np.array_equal(moved.tower.vectors_text.numpy(), texts)
-    other = untrained().with_catalogue(names, features, "another encoder")
+    other = untrained().with_catalogue(items, "another encoder")
     expected = np.stack([FEATURES.vectors["text"][3], np.zeros(6), FEATURES.vectors["text"][0]])
     assert np.array_equal(other.tower.vectors_text.numpy(), expected)
     ensemble = untrained_ensemble(0, 1)
-    both = ensemble.with_catalogue(names, features, "e1").members
+    both = ensemble.with_catalogue(items, "e1").members
     for member, alone in zip(both, (untrained(0), untrained(1)), strict=True):
-        expected_scores = alone.with_catalogue(names, features, "e1").score(torch.ones(1, 16))
+        expected_scores = alone.with_catalogue(items, "e1").score(torch.ones(1, 16))
         assert torch.equal(member.score(torch.ones(1, 16)), expected_scores)
     assert ensemble.model.members[1].tower.n_items == N_ITEMS  # a copy was moved
-    none = untrained().with_catalogue(names, features._replace(vectors={"text": np.zeros((3, 1), np.float32)}), "e1")
+    none = untrained().with_catalogue(items._replace(texts=np.zeros((3, 1), np.float32)), "e1")
     assert np.array_equal(none.tower.vectors_text.numpy(), expected)

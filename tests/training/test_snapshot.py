@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from interest_model.errors import DataError
-from interest_model.recommend.consumption import Catalogue
-from interest_model.recommend.popularity import ItemCounts
+from interest_model.recommend.attributes import ItemTraits, KnownItems
 from tests.interest.parts import fit_settings
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
@@ -20,9 +19,9 @@ COLUMNS = (
     "longitude double, event_ts timestamp"
 )
 ITEMS = np.array(["i0", "i1", "i2", "i3"], dtype=object)
-NONE = np.zeros(0)
-CATALOGUE = Catalogue(ITEMS, np.arange(4.0), ItemCounts(NONE, NONE, NONE))
 VECTORS = np.eye(4, 3, dtype=np.float32)
+TRAITS = ItemTraits(np.array([1.0, np.nan, 3.0, 3.0]), {"brand": np.array(["b", None, "b", "c"], dtype=object)})
+CATALOGUE = KnownItems(ITEMS, np.arange(4.0), VECTORS, TRAITS)
 SETTINGS = fit_settings(history_length=5, rows_per_part=20, shards=3)
 
 
@@ -52,7 +51,7 @@ def written(delta_events, tmp_path_factory):
     from interest_model.training import snapshot
 
     folder = tmp_path_factory.mktemp("snapshot")
-    return snapshot.write(folder, delta_events(0), CATALOGUE, VECTORS, (110.0, {"events": 0}), SETTINGS)
+    return snapshot.write(folder, delta_events(0), CATALOGUE, (110.0, {"events": 0}), SETTINGS)
 
 
 def by_user(*parts) -> list[list[tuple]]:
@@ -94,12 +93,14 @@ def test_the_manifest_says_where_it_comes_from(written):
     assert content["tables"] == {"events": 0} and content["at_day"] == 110.0
     assert content["item_ids"] == ITEMS.tolist()
     assert np.array_equal(written.features.vectors["text"], VECTORS)
+    assert written.features.vectors["price"][[1, 2], 0].tolist() == pytest.approx([0.0, 2**-0.5], abs=1e-6)
+    assert written.features.categories["attribute_brand"].tolist() == [0, -1, 0, -1]
 
 
 def test_a_deleted_row_does_not_come_back(delta_events, tmp_path):
     from interest_model.training import snapshot
 
-    made = snapshot.write(tmp_path, delta_events(1), CATALOGUE, VECTORS, (110.0, {"events": 1}), SETTINGS)
+    made = snapshot.write(tmp_path, delta_events(1), CATALOGUE, (110.0, {"events": 1}), SETTINGS)
     assert by_user(snapshot.read(made)) == expected("u03")
 
 

@@ -55,7 +55,7 @@ def test_a_model_is_trained_judged_refused_and_rolled_back(spark, sample_log, wa
     assert {"ndcg@10 challenger", "ndcg@10 popularity", "lead", "lead_low", "lead_high"} <= set(first["figures"])
     store = registry(warehouse)
     run = store.client.get_run(store.client.get_model_version("interest_model", "1").run_id)
-    assert {one.dataset.name for one in run.inputs.dataset_inputs} == {"events", "item_embeddings"}
+    assert {one.dataset.name for one in run.inputs.dataset_inputs} == {"events", "items", "item_embeddings"}
     assert not list((warehouse / "_training").iterdir())
 
     # the same training again: found, not judged anew

@@ -6,7 +6,9 @@ from interest_model.interest import model as zoo
 from interest_model.interest.item_tower import ItemFeatures
 from interest_model.interest.model import Ensemble
 from interest_model.model_settings import FitSettings, ModelSettings
+from interest_model.recommend.attributes import ItemTraits
 from interest_model.training.batches import Sequences
+from interest_model.training.item_coding import coding
 from interest_model.training.packaged import Packaged
 from interest_model.training.sequence_model import Past
 from tests.interest.parts import fit_settings, model_settings
@@ -16,6 +18,7 @@ N_ITEMS = 12
 ITEM_IDS = np.array([f"item{position:02d}" for position in range(N_ITEMS)], dtype=object)
 TEXTS = np.eye(N_ITEMS, 6, dtype=np.float32)
 FEATURES = ItemFeatures(N_ITEMS, {"text": TEXTS}, first_days=np.zeros(N_ITEMS))
+NO_TRAITS = ItemTraits(np.full(N_ITEMS, np.nan), {})
 
 
 def cycle(n_users: int = 60, days: int = 12, seed: int = 0) -> Sequences:
@@ -42,7 +45,9 @@ def quick(**more) -> FitSettings:
 
 def untrained(seed: int = 0) -> Packaged:
     model = zoo.build(small_model(), FEATURES, seed).eval()
-    return Packaged(model, ITEM_IDS, {"trained_until": 12.0, "encoder": "e1", "repeats": True})
+    return Packaged(
+        model, ITEM_IDS, {"trained_until": 12.0, "encoder": "e1", "repeats": True, "coding": coding(NO_TRAITS)}
+    )
 
 
 def untrained_ensemble(*seeds: int) -> Packaged:
