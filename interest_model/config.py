@@ -231,6 +231,8 @@ class Ranker:
         for name in ("tuning_days", "lesson_days"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more")
+        if self.lessons < 0:
+            raise ValueError("lessons must be 0 (the blend ranks alone) or more")
         if not 0 < self.boosting_feature_share <= 1:
             raise ValueError("boosting_feature_share must be above 0 and at most 1")
         if not 0 <= self.boosting_share <= 1:
@@ -240,6 +242,15 @@ class Ranker:
     def learning_days(self) -> int:
         """How far back the moments lie that the ranker learns from."""
         return self.tuning_days + self.lessons * self.lesson_days
+
+    def of_age(self, log_days: float) -> "Ranker":
+        """The settings for a log that is log_days old: where that is less than warm-up, lessons and tuning nights take,
+        each of them is shorter in that ratio, a day at least."""
+        share = log_days / (self.learning_days + self.lesson_warm_up_days)
+        if share >= 1:
+            return self
+        shorter = {name: max(int(getattr(self, name) * share), 1) for name in ("tuning_days", "lesson_days")}
+        return dataclasses.replace(self, lesson_warm_up_days=self.lesson_warm_up_days * max(share, 0.0), **shorter)
 
 
 @dataclasses.dataclass(frozen=True)

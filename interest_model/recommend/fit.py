@@ -70,6 +70,7 @@ def night_model(known: Known, read: Readers, at_day: float, settings: Ranker, re
 
     The same bits whatever the machine's cores and the order of users in what is read.
     """
+    settings = settings.of_age(at_day - float(known.past.first_days.min(initial=at_day)))
     draft = draft_model(known, read.collaborative(at_day - settings.tuning_days), settings)
     n_half_lives = len(settings.popularity_half_lives_days)
     nights = tuning_nights(draft, known.past, at_day, settings)
@@ -197,9 +198,9 @@ def tuning_nights(draft: Model, past: Past, at_day: float, settings: Ranker) -> 
 
 
 def has_lessons(past: Past, at_day: float, settings: Ranker) -> bool:
-    """True where the log was lesson_warm_up_days old at the first lesson."""
+    """True where lessons are wanted, and the log was lesson_warm_up_days old at the first one."""
     began = past.first_days.min(initial=np.inf)
-    return bool(first_lesson(at_day, settings) - began >= settings.lesson_warm_up_days)
+    return bool(settings.lessons and first_lesson(at_day, settings) - began >= settings.lesson_warm_up_days)
 
 
 def lesson_nights(draft: Model, past: Past, at_day: float, settings: Ranker) -> list[Night]:

@@ -20,7 +20,7 @@ MODELS = {judging.RANKER, *MEMBERS, "popular_7_days"} - SILENT
 @pytest.fixture(scope="module")
 def board():
     world = checkerboard()
-    return world, fitted(world, N_ITEMS, 40.0, neighbours=20, ease_l2=5.0)
+    return world, fitted(world, N_ITEMS, 40.0, neighbours=20, ease_l2=5.0, lessons=0)
 
 
 def cases(known, truth: dict[int, list[int]], listed=None) -> judging.Cases:

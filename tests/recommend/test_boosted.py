@@ -13,7 +13,7 @@ from interest_model.recommend.candidates import Past
 from interest_model.recommend.context import context_at
 from interest_model.recommend.features import TREE_FEATURES
 from interest_model.recommend.sparse_scores import lookup
-from tests.recommend.worlds import counts_of, fitted, histories, ranker_settings
+from tests.recommend.worlds import checkerboard, counts_of, fitted, histories, ranker_settings
 
 SETTINGS = ranker_settings(boosting_leaf_hits=2, boosting_rounds=30)
 
@@ -177,12 +177,26 @@ def test_few_user_windows_teach_nothing(rhythm):
     assert model.mixture(True) is BLEND_ALONE and model.mixture(False) is BLEND_ALONE
 
 
-def test_a_young_log_has_no_lessons():
-    young = fitted(histories({"a": [(0, 1.0), (1, 2.0)], "b": [(1, 3.0)]}), 2, 10.0)
+def test_a_log_of_few_days_has_no_lessons():
+    young = fitted(histories({"a": [(0, 1.0), (1, 2.0)], "b": [(1, 3.0)]}), 2, 4.0)
     assert not len(young.mixture(False).trees) and young.mixture(False).share == 0.0
     assert young.weights(False)[MEMBERS.index("popularity")] > 0
     settings = ranker_settings()
     assert fit.first_lesson(100.0, settings) == 100.0 - settings.tuning_days - settings.lessons * settings.lesson_days
+
+
+@pytest.mark.parametrize(
+    ("age", "tuning", "lesson", "warm_up"), [(56, 14, 7, 14), (28, 7, 3, 7), (9, 2, 1, 2.25), (0, 1, 1, 0)]
+)
+def test_a_young_log_learns_from_shorter_windows(age, tuning, lesson, warm_up):
+    of_age = ranker_settings(tuning_days=14, lessons=4, lesson_days=7, lesson_warm_up_days=14).of_age(age)
+    assert (of_age.tuning_days, of_age.lesson_days, of_age.lesson_warm_up_days) == (tuning, lesson, warm_up)
+
+
+def test_trees_learn_on_a_log_of_a_month_and_not_where_no_lessons_are_wanted():
+    world, few = checkerboard(n_items=120, days=30), {"lesson_min_users": 20, "boosting_leaf_hits": 1}
+    assert len(fitted(world, 120, 30.0, **few).mixture(False).trees)
+    assert fitted(world, 120, 30.0, lessons=0, **few).mixture(False) is BLEND_ALONE
 
 
 def test_lessons_end_before_the_night_and_follow_each_other(rhythm):

@@ -20,7 +20,7 @@ ALL_OF_IT = Diversity("mmr", 1.0, 20)
 def board():
     """A planted world, its model at day 40, and the histories."""
     world = checkerboard()
-    return world, fitted(world, 40, 40.0, neighbours=20, ease_l2=5.0, factor_dimensions=4)
+    return world, fitted(world, 40, 40.0, neighbours=20, ease_l2=5.0, factor_dimensions=4, lessons=0)
 
 
 def only(model: Model, member: str) -> Model:
