@@ -101,3 +101,14 @@ def test_a_shipped_model_is_the_same_and_is_loaded_once(monkeypatch):
     assert np.array_equal(vectors(first, people(), 21.0, AHEAD), vectors(one, people(), 21.0, AHEAD))
     assert model_here(shipped(other)) is not first and len(shipped_model._LOADED) == 1
     assert shipped(one).digest != shipped(other).digest
+
+
+def test_a_product_does_not_depend_on_where_its_numbers_lie_in_memory():
+    """Of one row, as where one user alone has a history of some length: summed otherwise on some processors, but for
+    the setting in the package's __init__."""
+    numbers = torch.Generator().manual_seed(0)
+    row, weights = torch.randn(1, 16, generator=numbers), torch.randn(24, 16, generator=numbers)
+    expected = F.linear(row, weights)
+    for shift in range(16):
+        elsewhere = torch.empty(weights.numel() + 16)[shift : shift + weights.numel()].view(24, 16).copy_(weights)
+        assert torch.equal(F.linear(row, elsewhere), expected), shift
