@@ -10,12 +10,11 @@ Other libraries' models live in an environment of their own (benchmarks/peers), 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import scipy.sparse as sp
 from pyspark.sql import DataFrame
 
 from interest_model.config import Evaluation
@@ -24,7 +23,7 @@ from interest_model.evaluation import judging
 from interest_model.evaluation.day import SUMS_DDL, USERS_AT_ONCE
 from interest_model.on_executors import Batches, gather_rows, map_batches
 from interest_model.recommend.attributes import ItemAttributes
-from interest_model.recommend.blend import ItemTopics, Model
+from interest_model.recommend.blend import ItemTopics, Model, matrix_arrays, matrix_of
 from interest_model.recommend.daily import ItemViews
 
 
@@ -41,11 +40,9 @@ def write_split(folder: Path, histories: DataFrame, users: DataFrame, views: Ite
 
 def write_items(folder: Path, views: ItemViews) -> None:
     """items.npz: what a night knew of its items, by catalogue position; a sequence model does not travel."""
-    topics = views.topics
-    arrays = {part: getattr(topics.membership, part) for part in ("data", "indices", "indptr")}
+    topics, known = views.topics, views.attributes
+    arrays = matrix_arrays("topics", topics.membership) | matrix_arrays("attributes", known.values)
     arrays |= {"topic_names": np.asarray(topics.names, dtype=str), "topic_rule": topics.rule}
-    known = views.attributes
-    arrays |= {f"attribute_{part}": getattr(known.values, part) for part in ("data", "indices", "indptr")}
     arrays |= {"prices": known.prices, "attribute_kinds": known.kinds}
     np.savez_compressed(folder / "items.npz", vectors=views.vectors, places=views.places, **arrays)
 
@@ -53,16 +50,10 @@ def write_items(folder: Path, views: ItemViews) -> None:
 def items_of(folder: Path) -> ItemViews:
     """What write_items wrote."""
     with np.load(folder / "items.npz", allow_pickle=False) as arrays:
-        names, rule = arrays["topic_names"], arrays["topic_rule"]
-        membership = _matrix(arrays, "", len(names))
-        kinds = arrays["attribute_kinds"]
-        known = ItemAttributes(arrays["prices"], _matrix(arrays, "attribute_", len(kinds)), kinds)
-        return ItemViews(arrays["vectors"], arrays["places"], ItemTopics(membership, names, rule), known)
-
-
-def _matrix(arrays: Mapping[str, np.ndarray], prefix: str, width: int) -> sp.csr_matrix:
-    parts = tuple(arrays[prefix + part] for part in ("data", "indices", "indptr"))
-    return sp.csr_matrix(parts, (len(arrays["vectors"]), width))
+        names, kinds, n = arrays["topic_names"], arrays["attribute_kinds"], len(arrays["vectors"])
+        topics = ItemTopics(matrix_of(arrays, "topics", (n, len(names))), names, arrays["topic_rule"])
+        known = ItemAttributes(arrays["prices"], matrix_of(arrays, "attributes", (n, len(kinds))), kinds)
+        return ItemViews(arrays["vectors"], arrays["places"], topics, known)
 
 
 def check_split(folder: Path, facts: dict) -> None:

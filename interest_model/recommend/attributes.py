@@ -43,18 +43,22 @@ def no_attributes(n_items: int) -> ItemAttributes:
     return ItemAttributes(np.full(n_items, np.nan, dtype=np.float32), nothing, np.zeros(0, dtype=np.int64))
 
 
+def log_prices(prices: np.ndarray) -> np.ndarray:
+    """(n,) ln(1 + price); below zero counts as zero, NaN stays."""
+    return np.log1p(np.maximum(prices, 0.0))
+
+
 def attributes_of(traits: ItemTraits) -> ItemAttributes:
     """Traits as numbers. A value of one item only says nothing of others: it is left out."""
     prices, named = traits
-    columns = []
-    kinds = []
+    columns, kinds = [], []
     for kind, name in enumerate(sorted(named)):
         known = np.array([one is not None for one in named[name]], dtype=bool)
         words, codes, sizes = np.unique(named[name][known].astype(str), return_inverse=True, return_counts=True)
         entries = np.ones(len(codes), np.float32), (np.flatnonzero(known), codes)
         columns.append(sp.csr_matrix(entries, (len(prices), len(words)))[:, sizes > 1])
         kinds.append(np.full(columns[-1].shape[1], kind, dtype=np.int64))
-    rows = np.log1p(np.maximum(prices, 0.0)).astype(np.float32)
+    rows = log_prices(prices).astype(np.float32)
     if not columns:
         return no_attributes(len(prices))._replace(prices=rows)
     return ItemAttributes(rows, sp.hstack(columns, format="csr", dtype=np.float32), np.concatenate(kinds))

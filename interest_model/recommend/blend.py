@@ -1,6 +1,7 @@
 """The blend: which members there are, the model of a night, and its form as named arrays. No Spark."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -171,26 +172,30 @@ class Model:
         matrices = {name: getattr(self.collaborative, name) for name in _SPARSE}
         matrices |= {"nearby": self.nearby, "topics": self.topics.membership, "attributes": self.attributes.values}
         for name, matrix in matrices.items():
-            arrays[f"{name}.indptr"] = matrix.indptr.astype(np.int64)
-            arrays[f"{name}.indices"] = matrix.indices.astype(np.int32)
-            arrays[f"{name}.data"] = matrix.data.astype(np.float32)
+            arrays |= matrix_arrays(name, matrix)
         return arrays
 
     @staticmethod
     def from_arrays(arrays: dict[str, np.ndarray]) -> "Model":
         """The model from the arrays of `to_arrays`. Raises KeyError where one is missing."""
         n, k, v = (len(arrays[name]) for name in ("item_ids", "topic_names", "attribute_kinds"))
-        matrices = [_matrix(arrays, name, (n, n)) for name in _SPARSE]
+        matrices = [matrix_of(arrays, name, (n, n)) for name in _SPARSE]
         plain = {f.name: arrays[f.name] for f in dataclasses.fields(Model) if f.name not in _PARTS}
         for variant in _MIXTURES:
             plain[variant] = Mixture(*(arrays[f"{variant}.{name}"] for name in Mixture._fields))
         own = {name: arrays[name] for name in _PLAIN}
-        plain["nearby"] = _matrix(arrays, "nearby", (n, n))
-        topics = ItemTopics(_matrix(arrays, "topics", (n, k)), arrays["topic_names"], arrays["topic_rule"])
-        values = _matrix(arrays, "attributes", (n, v))
+        plain["nearby"] = matrix_of(arrays, "nearby", (n, n))
+        topics = ItemTopics(matrix_of(arrays, "topics", (n, k)), arrays["topic_names"], arrays["topic_rule"])
+        values = matrix_of(arrays, "attributes", (n, v))
         plain["attributes"] = ItemAttributes(arrays["prices"], values, arrays["attribute_kinds"])
         return Model(collaborative=Collaborative(*matrices, **own), topics=topics, **plain)
 
 
-def _matrix(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, int]) -> sp.csr_matrix:
+def matrix_arrays(name: str, matrix: sp.csr_matrix) -> dict[str, np.ndarray]:
+    """A float32 CSR matrix as three named arrays; `matrix_of` is the inverse."""
+    kinds = {"data": np.float32, "indices": np.int32, "indptr": np.int64}
+    return {f"{name}.{part}": getattr(matrix, part).astype(kind) for part, kind in kinds.items()}
+
+
+def matrix_of(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, int]) -> sp.csr_matrix:
     return sp.csr_matrix(tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr")), shape)

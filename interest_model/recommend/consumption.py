@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from interest_model.recommend.attributes import ItemTraits
+from interest_model.recommend.attributes import ItemTraits, KnownItems
 from interest_model.recommend.members import nowhere
 from interest_model.recommend.popularity import ItemCounts
 
@@ -114,21 +114,34 @@ def item_places(items: DataFrame, item_ids: np.ndarray) -> np.ndarray:
 
 def item_traits(items: DataFrame, item_ids: np.ndarray) -> ItemTraits:
     """From one row (item_id, price, attributes) per item."""
-    priced = items.where("price is not null").select("item_id", "price").toArrow()
-    prices = _placed(np.full((len(item_ids), 1), np.nan), priced, np.asarray(priced.column("price"))[:, None], item_ids)
-    rows = items.select("item_id", F.explode("attributes").alias("name", "value")).where("value is not null").toArrow()
-    names, named = np.asarray(rows.column("name").to_pylist(), dtype=str), {}
-    for name in np.unique(names).tolist():
-        some = rows.filter(names == name)
-        values = np.array(some.column("value").to_pylist(), dtype=object)
-        named[name] = _placed(np.full((len(item_ids), 1), None), some, values[:, None], item_ids)[:, 0]
-    return ItemTraits(prices[:, 0], named)
+    described = items.where("price is not null or attributes is not null").select("item_id", "price", "attributes")
+    rows, place = described.toArrow(), _positions(item_ids)
+    prices, named = np.full(len(item_ids), np.nan), {}
+    for item_id, price, attributes in zip(*(rows.column(name).to_pylist() for name in rows.column_names), strict=True):
+        position = place.get(item_id)
+        if position is None:
+            continue
+        prices[position] = np.nan if price is None else price
+        for name, value in attributes or ():
+            named.setdefault(name, np.full(len(item_ids), None))[position] = value
+    return ItemTraits(prices, named)
+
+
+def known_items(items: Catalogue, embeddings: DataFrame, described: DataFrame) -> KnownItems:
+    """A catalogue with what is known of its items. embeddings, described: one row (item_id, embedding) and one of table
+    items per item."""
+    ids = items.item_ids
+    return KnownItems(ids, items.first_days, item_vectors(embeddings, ids), item_traits(described, ids))
+
+
+def _positions(item_ids: np.ndarray) -> dict[str, int]:
+    return {name: position for position, name in enumerate(item_ids.tolist())}
 
 
 def _placed(into: np.ndarray, rows: pa.Table, values: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
     """`into` (n, d), filled with values (r, d) of rows (column item_id) at their items' positions; items that are not
     in the catalogue are left out."""
-    place = {name: position for position, name in enumerate(item_ids.tolist())}
+    place = _positions(item_ids)
     found = np.array([place.get(name, -1) for name in rows.column("item_id").to_pylist()], dtype=np.int64)
     into[found[found >= 0]] = values[found >= 0]
     return into

@@ -21,7 +21,7 @@ from interest_model.recommend import candidates, explanation, fit, members, mode
 from interest_model.recommend.attributes import ItemAttributes, KnownItems, attributes_of
 from interest_model.recommend.blend import NO_SEQUENCE, Collaborative, ItemTopics, Model, SequenceMember
 from interest_model.recommend.candidates import Past
-from interest_model.recommend.consumption import Catalogue, item_places, item_traits, item_vectors
+from interest_model.recommend.consumption import Catalogue, item_places, known_items
 from interest_model.recommend.histories import Histories, between, from_arrow, take
 from interest_model.recommend.interests import no_topics, rule_numbers
 from interest_model.recommend.relisting import Diversity
@@ -80,7 +80,7 @@ def views_known(night: "Night", day: date, model_day: date | None) -> Callable[[
 
     def views(items: Catalogue) -> ItemViews:
         ids = items.item_ids
-        described = KnownItems(ids, items.first_days, item_vectors(embeddings, ids), item_traits(known, ids))
+        described = known_items(items, embeddings, known)
         return ItemViews(
             described.texts,
             item_places(known, ids) if near else members.nowhere(len(ids)),

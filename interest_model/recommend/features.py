@@ -17,6 +17,7 @@ _ITEM_NAMES = (
 _OWN_NAMES = ("own_days", "own_share", "own_last_days", "own_first_days", "own_gaps", "own_60_days")
 _USER_NAMES = ("user_days", "user_last_days", "user_first_days", "taste_age", "taste_users", "taste_price")
 _MATCH_NAMES = ("age_match", "users_match", "price_match")
+ATTRIBUTE_FEATURES = ("price", "taste_price", "price_match", "attribute_lift")
 _INTEREST_NAMES = ("interest_lift", "interest_trend", "interest_rise")
 FEATURES = (
     *_ITEM_NAMES, *_OWN_NAMES, *_USER_NAMES, *_MATCH_NAMES, *PERSONAL_MEMBERS, "ease_rank", "lift_rank",

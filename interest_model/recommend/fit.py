@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from interest_model.config import Ranker
 from interest_model.errors import ConfigError
 from interest_model.recommend import boosted, candidates, members, weights
-from interest_model.recommend.attributes import ItemAttributes
+from interest_model.recommend.attributes import ItemAttributes, no_attributes
 from interest_model.recommend.blend import (
     BLEND_ALONE,
     MEMBERS,
@@ -32,7 +32,7 @@ from interest_model.recommend.blend import (
     SequenceMember,
 )
 from interest_model.recommend.candidates import Night, Past
-from interest_model.recommend.features import repeaters, with_blend
+from interest_model.recommend.features import ATTRIBUTE_FEATURES, repeaters, with_blend
 from interest_model.recommend.histories import Histories, latest
 from interest_model.recommend.popularity import ItemCounts, decayed, head_items, recent
 from interest_model.recommend.weights import TuningSet
@@ -149,6 +149,7 @@ def draft_model(known: Known, fitted: Collaborative, settings: Ranker) -> Model:
     """A model without popularity, with the first prior's weights: what tuning nights are scored with."""
     n = len(known.item_ids)
     prior = prior_weights(settings)[0]
+    unread = set(ATTRIBUTE_FEATURES) <= set(settings.boosting_without)  # then the night does not carry them
     return Model(
         item_ids=np.asarray(known.item_ids, dtype=str),
         collaborative=fitted,
@@ -171,7 +172,7 @@ def draft_model(known: Known, fitted: Collaborative, settings: Ranker) -> Model:
         nearby=members.nearby_weights(known.places, fitted.item_users, settings.near_half_km, settings.neighbours),
         topics=known.topics,
         topic_shares=np.zeros(len(known.topics.names)),
-        attributes=known.attributes,
+        attributes=no_attributes(n) if unread else known.attributes,
     )
 
 

@@ -15,7 +15,7 @@ from interest_model.encoding.model_files import encoder_version
 from interest_model.evaluation.splits import Split
 from interest_model.models import decisions, newest_issued, open_registry, record
 from interest_model.recommend.attributes import KnownItems
-from interest_model.recommend.consumption import Catalogue, catalogue, item_traits, item_vectors
+from interest_model.recommend.consumption import Catalogue, catalogue, known_items
 from interest_model.runs import code_revision
 from interest_model.training import promotion, snapshot
 from interest_model.training.contest import contest
@@ -57,8 +57,7 @@ def prepare(night: "Night", split: Split, embeddings: DataFrame, described: Data
     files = folder / "snapshot"
     if not snapshot.exists(files):
         files.mkdir(parents=True, exist_ok=True)
-        vectors, traits = item_vectors(embeddings, items.item_ids), item_traits(described, items.item_ids)
-        known = KnownItems(items.item_ids, items.first_days, vectors, traits)
+        known = known_items(items, embeddings, described)
         snapshot.write(files, split.known, known, (split.at_day, tables), night.settings.training)
     held = snapshot.load(files)
     past = Past(snapshot.read(held), held.features, held.at_day, night.source.repeats)

@@ -12,7 +12,7 @@ from interest_model.history.known import items_known
 from interest_model.interest.model import SequenceModel
 from interest_model.models import decisions, open_registry
 from interest_model.recommend.attributes import KnownItems
-from interest_model.recommend.consumption import Catalogue, catalogue, end_of_day, item_traits, item_vectors
+from interest_model.recommend.consumption import Catalogue, catalogue, end_of_day, known_items
 from interest_model.training.packaged import Packaged
 from interest_model.training.promotion import champion_as_of
 
@@ -54,9 +54,9 @@ def tonight(night: "Night", champion: Champion, events: DataFrame) -> tuple[Cata
     def make() -> tuple[Catalogue, SequenceModel]:
         encoder, at_day = night.settings.encoder, end_of_day(night.run_date, night.source.zone)
         items = catalogue(events, at_day, night.settings.ranker.learning_days)
-        vectors = item_vectors(embeddings_known(night, night.run_date), items.item_ids)
-        traits = item_traits(items_known(night.read("items"), night.run_date), items.item_ids)
-        return items, champion.over(KnownItems(items.item_ids, items.first_days, vectors, traits), encoder)
+        described = items_known(night.read("items"), night.run_date)
+        known = known_items(items, embeddings_known(night, night.run_date), described)
+        return items, champion.over(known, encoder)
 
     return night.once("champion tonight", make)
 

@@ -50,7 +50,9 @@ def shop() -> tuple:
     world, cheap = checkerboard(days=80), np.arange(40) % 2 == 0
     brands = np.where(cheap, "low", "high").astype(object)
     known = attributes_of(ItemTraits(np.where(cheap, 1.0, 7.0), {"brand": brands}))
-    model = fitted(world, 40, 70.0, attributes=known, lesson_min_users=20, boosting_leaf_hits=1)
+    few = {"lesson_min_users": 20, "boosting_leaf_hits": 1}
+    model = fitted(world, 40, 70.0, attributes=known, boosting_without="[]", **few)
+    assert not fitted(world, 40, 70.0, attributes=known, **few).attributes.values.nnz  # off by default
     rows, columns = np.repeat(np.arange(60), 40), np.tile(np.arange(40), 60)
     found = features.pair_features(context_at(between(world, -np.inf, 70.0), model, 70.0), model, rows, columns)
     return model, dict(zip(FEATURES, found.T.reshape(len(FEATURES), 60, 40), strict=True))
