@@ -75,9 +75,11 @@ class ItemTower(nn.Module):
         self.ids = nn.Embedding(self.sizes["ids"], width)
         self.unknown = nn.Parameter(torch.zeros(width))
         self.masked = nn.Parameter(torch.randn(width) * _INITIAL_SCALE)
-        widths = {name: one.shape[1] for name, one in features.vectors.items()}
+        # by name: parts are summed in this order, and a file of weights hands the names over in any
+        widths = {name: features.vectors[name].shape[1] for name in sorted(features.vectors)}
         self.projections = nn.ModuleDict({name: nn.Linear(w, width, bias=False) for name, w in widths.items()})
-        self.categories = nn.ModuleDict({name: zero_table(self.sizes[name] + 1, width) for name in features.categories})
+        names = sorted(features.categories)
+        self.categories = nn.ModuleDict({name: zero_table(self.sizes[name] + 1, width) for name in names})
         for weight in [self.ids.weight, *(one.weight for one in self.projections.values())]:
             nn.init.normal_(weight, std=_INITIAL_SCALE)
         self.set_catalogue(features)
