@@ -130,7 +130,8 @@ def compare_table(left: Storage, right: Storage, name: str, options: argparse.Na
     found = compare_frames(table, a, b, ignored)
     count = found.count()
     text = f"{name}: {a.count():,} and {b.count():,} rows, {count:,} differ"
-    return count, "\n".join([text, *(f"  {row.asDict()}" for row in found.limit(5).collect())])
+    shown = found.limit(5).collect() if count else []
+    return count, "\n".join([text, *(f"  {row.asDict()}" for row in shown)])
 
 
 def print_first_lists(night: Night, users: int = 3, ranks: int = 5) -> None:

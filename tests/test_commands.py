@@ -131,6 +131,7 @@ def test_compare_finds_no_difference_with_itself_and_names_one_that_is_there(nig
     storage = Storage(shared(), str(other))
     lists = storage.read("fallback_recommendations").where(f"run_date = DATE'{NIGHT}' and rank > 1")
     storage.replace_days("fallback_recommendations", lists, [NIGHT])
+    same.tables = "fallback_recommendations"
     with pytest.raises(CheckError, match="1 rows differ"):
         commands.compare(same)
     assert "'side': 'left only'" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from interest_model.config import Evaluation, Ranker, Settings
 from interest_model.evaluation.day import cases, judged, metric_rows
 from interest_model.evaluation.peers import check_split, judged_lists, write_split
-from interest_model.evaluation.splits import REFIT, Split, is_drawn, night_splits, nights_before, split
+from interest_model.evaluation.splits import REFIT, Split, check_judgeable, is_drawn, night_splits, nights_before, split
 from interest_model.recommend.blend import Model
 from interest_model.recommend.consumption import Catalogue, catalogue, user_histories
 from interest_model.recommend.daily import ItemViews, fit_ranker, views_known
@@ -33,7 +33,9 @@ def cuts(
     consumption: see consumption.consumed, arrived by run_date. given: see job_arguments.add_backtest_arguments.
     """
     if given.protocol == "replay":
-        for night in nights_before(run_date, given.nights, settings.horizons_days):
+        nights = nights_before(run_date, given.nights, settings.horizons_days)
+        check_judgeable(consumption, nights)
+        for night in nights:
             splits = night_splits(consumption, night, run_date, settings.horizons_days, zone)
             yield f"protocol = '{REFIT}' and list_date = DATE'{night}'", splits
         return

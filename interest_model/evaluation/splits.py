@@ -86,6 +86,18 @@ def nights_before(run_date: datetime.date, count: int, horizons_days: Sequence[i
     return [last - datetime.timedelta(days=back) for back in reversed(range(count))]
 
 
+def check_judgeable(consumption: DataFrame, nights: Sequence[datetime.date]) -> None:
+    """DataError where none of the nights (oldest first) has anything after it to be judged by: hours would go into
+    fits and end in an empty table. A night alone may be empty, such as before a holiday."""
+    last = consumption.where("positive").agg(F.max("event_date")).head()[0]
+    if last is None or last <= nights[0]:
+        raise DataError(
+            f"table events: nothing to judge the nights of {nights[0]} to {nights[-1]} by, the last day with positive "
+            f"consumption is {last}",
+            "give --run-date a day within the log",
+        )
+
+
 def night_splits(
     consumption: DataFrame,
     night: datetime.date,

@@ -104,6 +104,16 @@ def test_a_night_knows_what_had_arrived_and_finds_what_was_taken_after_as_known_
     assert one.folder == two.folder == "replay-2024-01-05" and one.protocol == "refit"
 
 
+def test_nights_with_nothing_after_them_are_refused_before_anything_is_fitted(arrivals):
+    from interest_model.evaluation.splits import check_judgeable
+
+    log, nights = arrivals([("e1", "a", "x", 3, 3), ("e2", "b", "x", 5, 6)]), [date(2024, 1, 4), date(2024, 1, 9)]
+    check_judgeable(log, nights)  # the first of them has a day to be judged by
+    for given in (log, log.limit(0)):
+        with pytest.raises(DataError, match=r"2024-01-05 to 2024-01-09(?s:.*)--run-date"):
+            check_judgeable(given, [date(2024, 1, 5), date(2024, 1, 9)])
+
+
 def test_a_night_before_the_log_is_said(arrivals):
     from interest_model.evaluation.splits import night_splits
 
