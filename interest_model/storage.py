@@ -212,21 +212,14 @@ def _check_rows(table: Table, frame: DataFrame, where: str = "true") -> int:
     faults = {f"null {name}": F.col(name).isNull() for name in required}
     faults |= {f"against '{rule}'": ~F.expr(rule) for rule in table.checks.values()}
     faults[f"outside {where[:200]}"] = ~F.expr(where)
-    # one pass for both: a frame is costly to plan, and small nights are all planning
-    of_key = [
-        F.count(F.lit(1)).alias("rows"),
-        *(F.count_if(one).alias(f"f{at}") for at, one in enumerate(faults.values())),
-    ]
-    by_key = frame.groupBy(*table.key).agg(*of_key)
-    totals = [F.coalesce(F.sum(f"f{at}"), F.lit(0)) for at in range(len(faults))]
-    rows, most, *found = by_key.agg(F.coalesce(F.sum("rows"), F.lit(0)), F.max("rows"), *totals).head()
-    broken = {name: count for name, count in zip(faults, found, strict=True) if count}
+    totals = [F.count_if(condition).alias(name) for name, condition in faults.items()]
+    found = list(frame.agg(F.count(F.lit(1)), *totals).head())
+    rows, broken = found[0], {name: count for name, count in zip(faults, found[1:], strict=True) if count}
     if broken:
         raise ContractError(f"table {table.name}: of {rows} rows {broken}")
-    if most and most > 1:
-        twice = by_key.where("rows > 1").head()
-        key = {name: twice[name] for name in table.key}
-        raise ContractError(f"table {table.name}: key {key} appears {twice['rows']} times")
+    twice = frame.groupBy(*table.key).count().where("count > 1").head() if rows > 1 else None
+    if twice is not None:
+        raise ContractError(f"table {table.name}: key {twice.asDict()} appears {twice['count']} times")
     return rows
 
 

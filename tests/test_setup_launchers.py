@@ -78,7 +78,7 @@ def launch(starter: str, folder: Path, **environment: str) -> dict:
 
 @pytest.fixture(scope="module")
 def both(tiny_log) -> tuple[dict, dict]:
-    """The facts of both, started side by side: most of their time is waiting."""
+    """The facts of a session started by python and of one by spark-submit, run side by side."""
     submitted = {"SPARK_CONF_DIR": str(REPOSITORY / "conf" / "spark")}
     with ThreadPoolExecutor() as pool:
         other = pool.submit(launch, "spark-submit", tiny_log, **submitted)
