@@ -27,7 +27,7 @@ from interest_model.evaluation import bootstrap
 from interest_model.evaluation.judging import PARTS, RANKER
 from interest_model.evaluation.metrics import ndcg
 from interest_model.evaluation.peers import items_of
-from interest_model.recommend import candidates, fit, scoring
+from interest_model.recommend import audience, candidates, fit, scoring
 from interest_model.recommend.blend import Collaborative, Mixture, Model
 from interest_model.recommend.context import context_at
 from interest_model.recommend.daily import ItemViews
@@ -86,7 +86,11 @@ def night_model(known: Histories, log: Log, at_day: float, settings: Ranker) -> 
     names, texts = np.arange(n_items).astype(str), fit.text_vectors(views.vectors, settings.content_dimensions)
     past = candidates.Past(counts, first_days)
     items = fit.Known(names, past, texts, views.places, views.topics, views.attributes)
-    read = fit.Readers(members_at, lambda nights, limit: lessons(known, nights, limit, settings.seed))
+    read = fit.Readers(
+        members_at,
+        lambda nights, limit: lessons(known, nights, limit, settings.seed),
+        lambda asked: audience.audiences(pa.Table.from_batches([audience.sums(known, asked)]), asked),
+    )
     return fit.night_model(items, read, at_day, settings, "repeat" in log.variants)
 
 

@@ -205,6 +205,7 @@ class Ranker:
     ease_max_items: int
     ease_l2: float
     factor_dimensions: int
+    audience_items: int
     near_half_km: float
     sequence: bool
     pool_items: int

@@ -28,7 +28,7 @@ ITEM_HALF_LIVES_DAYS = (0.5, 1.0, 2.0, 7.0, 14.0, 56.0, 112.0)
 _SPARSE = ("transitions", "lift", "ease")
 _PLAIN = ("item_users", "item_repeaters", "factor_items", "factors")
 _MIXTURES = ("mixture_novel", "mixture_repeat")
-_PARTS = ("collaborative", "nearby", "topics", "attributes", *_MIXTURES)  # of Model: several arrays each
+_PARTS = ("collaborative", "nearby", "topics", "attributes", "audience", *_MIXTURES)  # of Model: several arrays each
 
 
 class ItemTopics(NamedTuple):
@@ -38,6 +38,16 @@ class ItemTopics(NamedTuple):
     membership: sp.csr_matrix
     names: np.ndarray
     rule: np.ndarray
+
+
+class Audience(NamedTuple):
+    """Who took an item lately, see audience. items (a,) int32 ascending: catalogue positions of the items used most
+    lately; means (h, a, d) float32: for each of audience.HALF_LIVES_DAYS the mean taste of who took the item, beyond
+    everybody's; everybody (h, d) float32."""
+
+    items: np.ndarray
+    means: np.ndarray
+    everybody: np.ndarray
 
 
 class SequenceMember(NamedTuple):
@@ -67,6 +77,12 @@ class Collaborative(NamedTuple):
     item_repeaters: np.ndarray
     factor_items: np.ndarray
     factors: np.ndarray
+
+    @property
+    def axes(self) -> np.ndarray:
+        """(h, d) float64: what each of factor_items adds to a user's vector, its factors over the root of its users."""
+        scale = 1.0 / np.sqrt(np.maximum(self.item_users[self.factor_items], 1.0))
+        return self.factors * scale[:, None]
 
 
 class Mixture(NamedTuple):
@@ -101,7 +117,7 @@ class Model:
     sequence (b,) uint8, sequence_from () float64: see SequenceMember.
     nearby (n, n) float32 CSR: see members.nearby_weights.
     topics: see ItemTopics. topic_shares (k,) float64: everybody's shares of the topics at the night.
-    attributes: see attributes.ItemAttributes.
+    attributes: see attributes.ItemAttributes. audience: see Audience, at the night; nobody's where there are no trees.
     """
 
     item_ids: np.ndarray
@@ -126,6 +142,7 @@ class Model:
     topics: ItemTopics
     topic_shares: np.ndarray
     attributes: ItemAttributes
+    audience: Audience
 
     @property
     def n_items(self) -> int:
@@ -168,6 +185,7 @@ class Model:
         arrays["item_ids"] = np.asarray(self.item_ids, dtype=str)
         arrays |= {"topic_names": np.asarray(self.topics.names, dtype=str), "topic_rule": self.topics.rule}
         arrays |= {"prices": self.attributes.prices, "attribute_kinds": self.attributes.kinds}
+        arrays |= {f"audience_{name}": one for name, one in self.audience._asdict().items()}
         arrays |= {name: getattr(self.collaborative, name) for name in _PLAIN}
         matrices = {name: getattr(self.collaborative, name) for name in _SPARSE}
         matrices |= {"nearby": self.nearby, "topics": self.topics.membership, "attributes": self.attributes.values}
@@ -188,6 +206,7 @@ class Model:
         topics = ItemTopics(matrix_of(arrays, "topics", (n, k)), arrays["topic_names"], arrays["topic_rule"])
         values = matrix_of(arrays, "attributes", (n, v))
         plain["attributes"] = ItemAttributes(arrays["prices"], values, arrays["attribute_kinds"])
+        plain["audience"] = Audience(*(arrays[f"audience_{name}"] for name in Audience._fields))
         return Model(collaborative=Collaborative(*matrices, **own), topics=topics, **plain)
 
 

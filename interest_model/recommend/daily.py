@@ -17,9 +17,9 @@ from interest_model.history.known import items_known
 from interest_model.interest.states import state_settings
 from interest_model.interest.topics import deepest_tier
 from interest_model.on_executors import Batches, gather_rows, map_batches, map_users
-from interest_model.recommend import candidates, explanation, fit, members, model_rows, scoring
+from interest_model.recommend import audience, candidates, explanation, fit, members, model_rows, scoring
 from interest_model.recommend.attributes import ItemAttributes, KnownItems, attributes_of
-from interest_model.recommend.blend import NO_SEQUENCE, Collaborative, ItemTopics, Model, SequenceMember
+from interest_model.recommend.blend import NO_SEQUENCE, Audience, Collaborative, ItemTopics, Model, SequenceMember
 from interest_model.recommend.candidates import Past
 from interest_model.recommend.consumption import Catalogue, item_places, known_items
 from interest_model.recommend.histories import Histories, between, from_arrow, take
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _USERS_AT_ONCE = 20_000  # of one partial sum; bounds its memory
 _USERS_A_LESSON = 1_000  # of one batch of tuning rows; bounds its memory
 _PAIR_DDL = "kind string, item int, others binary, values binary"
+_AUDIENCE_DDL = "moment int, block int, sums binary"
 _TUNING_DDL = (
     "night double, user_id string, n_novel int, n_repeat int, features binary, pairs binary, hits binary, seen binary"
 )
@@ -105,6 +106,7 @@ def fit_ranker(
     read = fit.Readers(
         collaborative=lambda before_day: _collaborative(histories, items, before_day, settings),
         lessons=lambda nights, limit: _lessons(histories, nights, limit, settings.seed),
+        audiences=lambda moments: _audiences(histories, moments),
     )
     return fit.night_model(known, read, at_day, settings, repeats)
 
@@ -124,6 +126,19 @@ def _collaborative(histories: DataFrame, items: Catalogue, before_day: float, se
     partial = map_batches(histories, _over_users(sums), _PAIR_DDL)
     merged = map_batches(partial.repartition("item"), merge, _PAIR_DDL).toArrow()
     return fit.collaborative(merged, n_items, head, settings)
+
+
+def _audiences(histories: DataFrame, moments: list[audience.Moment]) -> list[Audience]:
+    shared = histories.sparkSession.sparkContext.broadcast(moments)
+
+    def merge(batches: Batches) -> Iterator[pa.RecordBatch]:
+        rows = [batch for batch in batches if batch.num_rows]
+        if rows:
+            yield audience.added(pa.Table.from_batches(rows))
+
+    partial = map_batches(histories, _over_users(lambda known: [audience.sums(known, shared.value)]), _AUDIENCE_DDL)
+    merged = map_batches(partial.repartition("moment", "block"), merge, _AUDIENCE_DDL).toArrow()
+    return audience.audiences(merged, moments)
 
 
 def _lessons(histories: DataFrame, nights: list[candidates.Night], limit: int, seed: int) -> pa.Table:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from interest_model.recommend import audience
 from interest_model.recommend.attributes import attribute_lifts
 from interest_model.recommend.blend import ITEM_HALF_LIVES_DAYS, PERSONAL_MEMBERS, Collaborative, Model
 from interest_model.recommend.context import Context
@@ -21,7 +22,7 @@ ATTRIBUTE_FEATURES = ("price", "taste_price", "price_match", "attribute_lift")
 _INTEREST_NAMES = ("interest_lift", "interest_trend", "interest_rise")
 FEATURES = (
     *_ITEM_NAMES, *_OWN_NAMES, *_USER_NAMES, *_MATCH_NAMES, *PERSONAL_MEMBERS, "ease_rank", "lift_rank",
-    *_INTEREST_NAMES, "attribute_lift",
+    *_INTEREST_NAMES, "attribute_lift", *audience.FEATURES,
 )  # fmt: skip
 """popularity_*: ln of decayed counts over the largest; rise_month: ln popularity of 7 against 112 days, rise_week:
 1 against 14; age_days, silent_days: ln(1 + days since the item was first and last taken); users: ln(1 + its users);
@@ -32,7 +33,7 @@ age of the last in mean gaps between the user's own, -1 with fewer than two; own
 the user's events (half life 60 days) of ln(1 + the item's age when it was taken): who follows what is new has a
 small one; taste_users, taste_price: the same of users and price; *_match: age_days, users and price minus the
 user's taste. The members' scores; ease_rank, lift_rank: ln(rank) among the user's candidates. interest_*: see
-interests.of_items; attribute_lift: see attributes. NaN where a price is not known."""
+interests.of_items; attribute_lift: see attributes; audience_*: see audience. NaN where a price is not known."""
 
 TREE_FEATURES = (*FEATURES, "blend", "blend_rank")
 """What the boosted ranker reads: beside FEATURES ln of the blend's score, and of its rank among the candidates."""
@@ -110,6 +111,7 @@ def pair_features(context: Context, model: Model, rows: np.ndarray, columns: np.
         np.column_stack([*said.values(), *ranks]),
         interests,
         lifts[:, None],
+        audience.pair_audience(context, model, rows, columns),
     ]
     return np.concatenate(parts, axis=1, dtype=np.float32)
 

@@ -1,10 +1,11 @@
 """From histories and counts to the night's model: partial sums, the members, the tuned weights. No Spark.
 
-The order of a night (the Spark face runs 1 and 3 over partitions of users, the rest on the driver):
+The order of a night (the Spark face runs 1, 3 and 4 over partitions of users, the rest on the driver):
   1. pair_batches over histories before the first lesson, before the first tuning night, and over all of them
   2. collaborative: the members of the three fits
-  3. candidates.tuning_rows over histories, for each lesson and each tuning night
-  4. weights.learn for the blend, lessons for the boosted ranker, then finished_model
+  3. audience.sums over histories, at each lesson and tonight
+  4. candidates.tuning_rows over histories, for each lesson and each tuning night
+  5. weights.learn for the blend, lessons for the boosted ranker, then finished_model
 """
 
 import dataclasses
@@ -18,13 +19,14 @@ from threadpoolctl import threadpool_limits
 
 from interest_model.config import Ranker
 from interest_model.errors import ConfigError
-from interest_model.recommend import boosted, candidates, members, weights
+from interest_model.recommend import audience, boosted, candidates, members, weights
 from interest_model.recommend.attributes import ItemAttributes, no_attributes
 from interest_model.recommend.blend import (
     BLEND_ALONE,
     MEMBERS,
     NO_SEQUENCE,
     POPULARITY_MEMBERS,
+    Audience,
     Collaborative,
     ItemTopics,
     Mixture,
@@ -58,10 +60,12 @@ class Known(NamedTuple):
 
 class Readers(NamedTuple):
     """What is asked of the users' histories, wherever they lie. collaborative: the members fitted on what was before a
-    day; lessons: candidates.tuning_rows of some nights, of so many user-nights at most."""
+    day; lessons: candidates.tuning_rows of some nights, of so many user-nights at most; audiences: of the items of some
+    moments, see audience.audiences."""
 
     collaborative: Callable[[float], Collaborative]
     lessons: Callable[[list[Night], int], pa.Table]
+    audiences: Callable[[list[audience.Moment]], list[Audience]]
 
 
 @_ON_ONE_THREAD
@@ -81,11 +85,19 @@ def night_model(known: Known, read: Readers, at_day: float, settings: Ranker, re
     if not has_lessons(known.past, at_day, settings):
         return model
     draft = draft_model(known, read.collaborative(first_lesson(at_day, settings)), settings)
-    nights = lesson_nights(draft, known.past, at_day, settings)
+    nights = reached(lesson_nights(draft, known.past, at_day, settings), read)
     lessons = weights.from_rows(read.lessons(nights, settings.lesson_users), n_half_lives)
     novel = mixture(lessons, learned.novel, settings)
     again = mixture(lessons, learned.repeat, settings) if repeats else novel
-    return dataclasses.replace(model, mixture_novel=novel, mixture_repeat=again)
+    (found,) = read.audiences([audience.moment(model, at_day)])
+    return dataclasses.replace(model, mixture_novel=novel, mixture_repeat=again, audience=found)
+
+
+def reached(nights: list[Night], read: Readers) -> list[Night]:
+    """The nights with the audiences of their items."""
+    found = read.audiences([audience.moment(one.model, one.at_day) for one in nights])
+    models = [dataclasses.replace(one.model, audience=a) for one, a in zip(nights, found, strict=True)]
+    return [one._replace(model=model) for one, model in zip(nights, models, strict=True)]
 
 
 def mixture(lessons: TuningSet, blend: weights.Blend, settings: Ranker) -> Mixture:
@@ -173,6 +185,7 @@ def draft_model(known: Known, fitted: Collaborative, settings: Ranker) -> Model:
         topics=known.topics,
         topic_shares=np.zeros(len(known.topics.names)),
         attributes=no_attributes(n) if unread else known.attributes,
+        audience=audience.nobody(np.zeros(0, dtype=np.int32), fitted.factors.shape[1]),
     )
 
 

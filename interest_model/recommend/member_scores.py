@@ -80,8 +80,7 @@ def factor_scores(taken: sp.csr_matrix, learned: Collaborative) -> sp.csr_matrix
     head, factors = learned.factor_items, learned.factors
     if not factors.size:
         return sp.csr_matrix(taken.shape, dtype=np.float32)
-    scale, wide = 1.0 / np.sqrt(np.maximum(learned.item_users[head], 1.0)), factors.astype(np.float64)
-    found = _rounded((taken[:, head] @ sp.diags(scale) @ wide) @ wide.T)
+    found = _rounded((taken[:, head] @ learned.axes) @ factors.T.astype(np.float64))
     width = min(_FACTOR_ITEMS, len(head))
     best = np.sort(np.argpartition(found, -width, axis=1)[:, -width:], axis=1)
     values = np.take_along_axis(found, best, axis=1)

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from interest_model.config import Ranker, load_settings
-from interest_model.recommend import candidates, fit
+from interest_model.recommend import audience, candidates, fit
 from interest_model.recommend.attributes import no_attributes
 from interest_model.recommend.blend import Model
 from interest_model.recommend.histories import Histories, between
@@ -66,9 +66,12 @@ def fitted(
     def lessons(nights, limit):
         return pa.Table.from_batches([candidates.tuning_rows(known, nights)])
 
+    def audiences(moments):
+        return audience.audiences(pa.Table.from_batches([audience.sums(known, moments)]), moments)
+
     topics, attributes = topics or no_topics(n_items), attributes or no_attributes(n_items)
     items = fit.Known(names, candidates.Past(counts, first_days), vectors, places, topics, attributes)
-    return fit.night_model(items, fit.Readers(members_at, lessons), at_day, settings, repeats)
+    return fit.night_model(items, fit.Readers(members_at, lessons, audiences), at_day, settings, repeats)
 
 
 def checkerboard(n_users: int = 60, n_items: int = 40, days: int = 40, seed: int = 3) -> Histories:
