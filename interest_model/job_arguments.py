@@ -41,6 +41,11 @@ def add_backtest_arguments(parser: argparse.ArgumentParser) -> None:
     add_night_arguments(parser)
     parser.add_argument("--protocol", choices=PROTOCOLS, required=True)
     parser.add_argument("--nights", type=positive, default=7, help="of replay: the latest nights that have been judged")
+    parser.add_argument(
+        "--last-night",
+        type=day,
+        help="of replay: the last one (default: the latest whose shortest horizon has ended)",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the draws of loo-shuffled")
     parser.add_argument(
         "--split", type=Path, help="folder to write what benchmarks/peers reads into; nothing is judged"

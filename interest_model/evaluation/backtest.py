@@ -33,7 +33,7 @@ def cuts(
     consumption: see consumption.consumed, arrived by run_date. given: see job_arguments.add_backtest_arguments.
     """
     if given.protocol == "replay":
-        nights = nights_before(run_date, given.nights, settings.horizons_days)
+        nights = nights_before(run_date, given.nights, settings.horizons_days, given.last_night)
         check_judgeable(consumption, nights)
         for night in nights:
             splits = night_splits(consumption, night, run_date, settings.horizons_days, zone)

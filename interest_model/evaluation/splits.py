@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from interest_model.errors import DataError
+from interest_model.errors import DataError, UsageError
 from interest_model.evaluation.day import truth_of
 from interest_model.history.known import events_known
 from interest_model.recommend.consumption import MICROS_PER_DAY, end_of_day
@@ -80,9 +80,18 @@ def split(consumption: DataFrame, protocol: str, quantile: float, seed: int) -> 
     return Split(protocol, seed, *parts)
 
 
-def nights_before(run_date: datetime.date, count: int, horizons_days: Sequence[int]) -> list[datetime.date]:
-    """The `count` latest nights whose shortest horizon has ended by run_date, oldest first."""
-    last = run_date - datetime.timedelta(days=min(horizons_days))
+def nights_before(
+    run_date: datetime.date, count: int, horizons_days: Sequence[int], last_night: datetime.date | None = None
+) -> list[datetime.date]:
+    """The `count` nights up to last_night, oldest first; by default up to the latest whose shortest horizon has ended
+    by run_date. UsageError: last_night's has not."""
+    latest = run_date - datetime.timedelta(days=min(horizons_days))
+    last = last_night or latest
+    if last > latest:
+        raise UsageError(
+            f"--last-night {last}: the shortest horizon after it has not ended by run_date {run_date}",
+            f"give a night up to {latest}",
+        )
     return [last - datetime.timedelta(days=back) for back in reversed(range(count))]
 
 

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from interest_model.errors import DataError
+from interest_model.errors import DataError, UsageError
 
 pytestmark = pytest.mark.spark
 COLUMNS = (
@@ -71,6 +71,14 @@ def test_nights_before_are_those_whose_shortest_horizon_has_ended():
 
     assert nights_before(date(2024, 3, 2), 2, (7, 1, 28)) == [date(2024, 2, 29), date(2024, 3, 1)]
     assert nights_before(date(2024, 3, 2), 1, (2,)) == [date(2024, 2, 29)]
+
+
+def test_nights_may_end_earlier_so_that_long_horizons_have_ended_too():
+    from interest_model.evaluation.splits import nights_before
+
+    assert nights_before(date(2024, 3, 31), 2, (1, 28), date(2024, 3, 1)) == [date(2024, 2, 29), date(2024, 3, 1)]
+    with pytest.raises(UsageError, match="(?s)--last-night 2024-03-31.*give a night up to 2024-03-30"):
+        nights_before(date(2024, 3, 31), 2, (1, 28), date(2024, 3, 31))
 
 
 @pytest.fixture
