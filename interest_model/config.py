@@ -218,6 +218,7 @@ class Ranker:
     lesson_users: int
     lesson_min_users: int
     lesson_warm_up_days: float
+    boosting_forests: int
     boosting_rounds: int
     boosting_rate: float
     boosting_leaves: int
@@ -234,6 +235,8 @@ class Ranker:
                 raise ValueError(f"{name} must be 1 or more")
         if self.lessons < 0:
             raise ValueError("lessons must be 0 (the blend ranks alone) or more")
+        if self.boosting_forests < 1:
+            raise ValueError("boosting_forests must be 1 or more; lessons=0 leaves trees away")
         if not 0 < self.boosting_feature_share <= 1:
             raise ValueError("boosting_feature_share must be above 0 and at most 1")
         if not 0 <= self.boosting_share <= 1:

@@ -1,12 +1,15 @@
 """Gradient-boosted trees over the features of a user and a candidate: the chance that it is taken. LightGBM, no Spark.
 
-Trees travel as LightGBM's own text, in bytes: readable, versioned by content, and nothing in it is run.
+Several forests, alike but for the features drawn for each tree, speak as one: which features the first trees happen to
+draw decides more of the order than is right. Trees travel as LightGBM's own text, in bytes: readable, versioned by
+content, and nothing in it is run.
 """
 
 import functools
 
 import lightgbm as lgb
 import numpy as np
+import scipy.special
 
 from interest_model.config import Ranker
 from interest_model.errors import ConfigError
@@ -14,11 +17,13 @@ from interest_model.recommend.features import TREE_FEATURES
 
 _THREADS = 1  # two threads wait for each other where cores are shared, and other counts give other last digits
 _BINS = 63  # of a feature; four times as many take longer and rank no better
+_END = "\0"  # between forests; no text holds it
 NO_TREES = np.zeros(0, dtype=np.uint8)
 
 
 def fit(features: np.ndarray, hits: np.ndarray, settings: Ranker) -> np.ndarray:
-    """(b,) uint8: trees as text, from features (k, F), see features.with_blend, and hits (k,) bool.
+    """(b,) uint8: boosting_forests times trees as text, from features (k, F), see features.with_blend, and hits (k,)
+    bool.
 
     NO_TREES without both kinds of rows. A leaf's Hessian of the log loss, the sum of chance * (1 - chance), is at least
     boosting_leaf_hits: so many expected hits where hits are rare. A bound in rows lets in leaves of one hit where one
@@ -35,16 +40,16 @@ def fit(features: np.ndarray, hits: np.ndarray, settings: Ranker) -> np.ndarray:
         "lambda_l2": settings.boosting_l2,
         "feature_fraction": settings.boosting_feature_share,
         "num_threads": _THREADS,
-        "seed": settings.seed,
         "deterministic": True,
         "force_row_wise": True,
         "max_bin": _BINS,
         "verbose": -1,
     }
     read = _blank(features, settings.boosting_without)
-    rows = lgb.Dataset(read, hits.astype(np.float32), feature_name=list(TREE_FEATURES))
-    text = lgb.train(parameters, rows, settings.boosting_rounds).model_to_string()
-    return np.frombuffer(text.encode(), dtype=np.uint8)
+    rows = lgb.Dataset(read, hits.astype(np.float32), feature_name=list(TREE_FEATURES), free_raw_data=False)
+    seeds = [settings.seed + forest for forest in range(settings.boosting_forests)]
+    forests = [lgb.train(parameters | {"seed": seed}, rows, settings.boosting_rounds) for seed in seeds]
+    return np.frombuffer(_END.join(one.model_to_string() for one in forests).encode(), dtype=np.uint8)
 
 
 def _blank(features: np.ndarray, without: tuple[str, ...]) -> np.ndarray:
@@ -60,13 +65,17 @@ def _blank(features: np.ndarray, without: tuple[str, ...]) -> np.ndarray:
 
 
 def chances(trees: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """(k,) chance that the item is taken; zeros where there are no trees. features (k, F)."""
+    """(k,) chance that the item is taken, by the mean of the forests' log odds; zeros where there are no trees.
+
+    features (k, F).
+    """
     if not len(trees) or not len(features):
         return np.zeros(len(features))
     # one thread: the executor's tasks share the cores among themselves
-    return _booster(trees.tobytes()).predict(features, num_threads=1)
+    odds = [one.predict(features, raw_score=True, num_threads=1) for one in _forests(trees.tobytes())]
+    return scipy.special.expit(np.mean(odds, axis=0))
 
 
 @functools.lru_cache(maxsize=2)
-def _booster(text: bytes) -> lgb.Booster:
-    return lgb.Booster(model_str=text.decode())
+def _forests(text: bytes) -> list[lgb.Booster]:
+    return [lgb.Booster(model_str=one) for one in text.decode().split(_END)]

@@ -39,11 +39,20 @@ def test_trees_find_what_goes_together():
 def test_trees_do_not_read_what_they_must_not():
     values, hits = lessons()
     without = ranker_settings(boosting_leaf_hits=2, boosting_rounds=30, boosting_without=f"[{TREE_FEATURES[1]}]")
-    used = [boosted._booster(boosted.fit(values, hits, one).tobytes()) for one in (SETTINGS, without)]
-    splits = [one.feature_importance("split") for one in used]
+    used = [boosted._forests(boosted.fit(values, hits, one).tobytes()) for one in (SETTINGS, without)]
+    splits = [np.sum([forest.feature_importance("split") for forest in one], axis=0) for one in used]
     assert splits[0][1] > 0 and splits[1][1] == 0 and splits[1][2] > 0
     with pytest.raises(ConfigError, match="no_such_feature.*\n?.*known are: .*age_days"):
         boosted.fit(values, hits, ranker_settings(boosting_without="[no_such_feature]"))
+
+
+def test_forests_differ_and_speak_by_the_mean_of_their_log_odds():
+    values, hits = lessons()
+    one, three = (boosted.fit(values, hits, dataclasses.replace(SETTINGS, boosting_forests=n)) for n in (1, 3))
+    odds = [forest.predict(values, raw_score=True) for forest in boosted._forests(three.tobytes())]
+    assert len(odds) == 3 and not np.array_equal(odds[0], odds[1])
+    assert boosted.chances(three, values) == pytest.approx(1 / (1 + np.exp(-np.mean(odds, axis=0))))
+    assert boosted.chances(one, values) == pytest.approx(1 / (1 + np.exp(-odds[0])))
 
 
 def test_same_lessons_same_trees():
