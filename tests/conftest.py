@@ -1,4 +1,4 @@
-"""Shared fixtures. One Spark session for the whole run, made only when a test asks for it."""
+"""Shared fixtures. One Spark session for each pytest worker, made only when a test asks for it."""
 
 import os
 
