@@ -89,7 +89,7 @@ def night_model(known: Histories, log: Log, at_day: float, settings: Ranker) -> 
     read = fit.Readers(
         members_at,
         lambda nights, limit: lessons(known, nights, limit, settings.seed),
-        lambda asked: audience.audiences(pa.Table.from_batches([audience.sums(known, asked)]), asked),
+        lambda asked: audience.of_users(known, asked),
     )
     return fit.night_model(items, read, at_day, settings, "repeat" in log.variants)
 

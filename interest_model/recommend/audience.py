@@ -44,16 +44,21 @@ class Moment(NamedTuple):
         return len(HALF_LIVES_DAYS), len(self.items), self.axes.shape[1] + 1
 
 
-def moment(model: Model, at_day: float) -> Moment:
+def moment(model: Model, items: np.ndarray, at_day: float) -> Moment:
     learned = model.collaborative
-    asked = model.audience.items, learned.factor_items, learned.axes
+    asked = items, learned.factor_items, learned.axes
     return Moment(at_day, model.n_items, *asked, float(model.half_lives[2]), int(model.history_length))
 
 
-def nobody(items: np.ndarray, dimensions: int) -> Audience:
-    """Of items (a,) before any user was asked: everything is zero."""
+def nobody() -> Audience:
+    """Of no item: before any user was asked, and where none is."""
     h = len(HALF_LIVES_DAYS)
-    return Audience(items, np.zeros((h, len(items), dimensions), np.float32), np.zeros((h, dimensions), np.float32))
+    return Audience(np.zeros(0, np.int32), np.zeros((h, 0, 0), np.float32), np.zeros((h, 0), np.float32))
+
+
+def of_users(histories: Histories, moments: list[Moment]) -> list[Audience]:
+    """What these users alone say of each moment."""
+    return audiences(pa.Table.from_batches([sums(histories, moments)]), moments)
 
 
 def tastes(histories: Histories, at: Moment) -> np.ndarray:
@@ -128,7 +133,7 @@ def pair_audience(context: Context, model: Model, rows: np.ndarray, columns: np.
         return np.zeros((len(rows), len(FEATURES)))
     place = np.minimum(np.searchsorted(items, columns), len(items) - 1)
     there = items[place] == columns
-    own = tastes(latest(context.histories, int(model.history_length)), moment(model, context.at_day))
+    own = tastes(latest(context.histories, int(model.history_length)), moment(model, items, context.at_day))
     found = []
     for means, everybody in zip(*(part.astype(np.float64) for part in model.audience[1:]), strict=True):
         beyond = np.where(own.any(axis=1, keepdims=True), own - everybody, 0.0)

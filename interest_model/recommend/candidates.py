@@ -13,15 +13,14 @@ import scipy.sparse as sp
 
 from interest_model.config import Ranker
 from interest_model.interest.states_of_users import population_shares
-from interest_model.recommend import audience, sparse_scores
+from interest_model.recommend import sparse_scores
 from interest_model.recommend.blend import PERSONAL_MEMBERS, Model
 from interest_model.recommend.context import context_at
 from interest_model.recommend.features import item_facts, pair_features
 from interest_model.recommend.histories import Histories, between, keep, take
-from interest_model.recommend.popularity import ItemCounts, decayed, head_items
+from interest_model.recommend.popularity import ItemCounts, decayed
 
 _PER_MEMBER = 30  # candidates each personal member may name, and as many that are new to the user
-_AUDIENCE_HALF_LIFE_DAYS = 7.0  # by whose popularity it is decided which items have an audience
 _PER_POPULARITY = 40  # candidates each half life may name; 10 are needed, the rest lets a personal member lift them
 TUNING_SCHEMA = pa.schema(
     [("night", pa.float64()), ("user_id", pa.string()), ("n_novel", pa.int32()), ("n_repeat", pa.int32())]
@@ -40,7 +39,7 @@ class Night(NamedTuple):
     """A past moment: at_day; horizon_days: in how many days after it is looked for what users took; popularity (n, h)
     float64 for each half life, every column divided by its largest; youth (n,) float64: (1 + age in days) ** -0.5, zero
     for an item not yet seen; model: for the personal members; its pool, popular items and item facts are of this
-    moment, its audience is nobody's yet."""
+    moment, its audience is nobody's."""
 
     at_day: float
     horizon_days: float
@@ -144,15 +143,11 @@ def night_at(draft: Model, past: Past, at_day: float, horizon_days: float, setti
     """The night at `at_day`: popularity and item facts from the counts before it, personal members from `draft`."""
     counts, first_days = past
     popularity = scaled(decayed(counts, draft.n_items, at_day, settings.popularity_half_lives_days))
-    lately = decayed(counts, draft.n_items, at_day, (_AUDIENCE_HALF_LIFE_DAYS,))[:, 0]
-    dimensions = draft.collaborative.factors.shape[1]
-    reached = head_items(lately, settings.audience_items if dimensions else 0)
     model = dataclasses.replace(
         draft,
         pool=candidate_pool(popularity, first_days, at_day, settings.pool_items),
         popular=popular_items(popularity),
         item_facts=item_facts(counts, first_days, draft.attributes.prices, draft.collaborative, at_day),
-        audience=audience.nobody(reached, dimensions),
         topic_shares=population_shares(draft.topics.membership, counts, at_day, float(draft.topics.rule[0])),
     )
     return Night(at_day, horizon_days, popularity, youth(first_days, at_day), model)

@@ -40,6 +40,7 @@ from interest_model.recommend.popularity import ItemCounts, decayed, head_items,
 from interest_model.recommend.weights import TuningSet
 
 _HEAD_HALF_LIFE_DAYS = 60.0
+_AUDIENCE_HALF_LIFE_DAYS = 7.0  # by whose popularity it is decided which items have an audience
 # LAPACK on another number of threads gives other last bits, and so another version of the same model
 _ON_ONE_THREAD = threadpool_limits.wrap(limits=1)
 
@@ -85,19 +86,28 @@ def night_model(known: Known, read: Readers, at_day: float, settings: Ranker, re
     if not has_lessons(known.past, at_day, settings):
         return model
     draft = draft_model(known, read.collaborative(first_lesson(at_day, settings)), settings)
-    nights = reached(lesson_nights(draft, known.past, at_day, settings), read)
+    nights = lesson_nights(draft, known.past, at_day, settings)
+    models = reached([(one.at_day, one.model) for one in nights], known.past, read, settings)
+    nights = [one._replace(model=model) for one, model in zip(nights, models, strict=True)]
     lessons = weights.from_rows(read.lessons(nights, settings.lesson_users), n_half_lives)
     novel = mixture(lessons, learned.novel, settings)
     again = mixture(lessons, learned.repeat, settings) if repeats else novel
-    (found,) = read.audiences([audience.moment(model, at_day)])
-    return dataclasses.replace(model, mixture_novel=novel, mixture_repeat=again, audience=found)
+    (model,) = reached([(at_day, model)], known.past, read, settings)
+    return dataclasses.replace(model, mixture_novel=novel, mixture_repeat=again)
 
 
-def reached(nights: list[Night], read: Readers) -> list[Night]:
-    """The nights with the audiences of their items."""
-    found = read.audiences([audience.moment(one.model, one.at_day) for one in nights])
-    models = [dataclasses.replace(one.model, audience=a) for one, a in zip(nights, found, strict=True)]
-    return [one._replace(model=model) for one, model in zip(nights, models, strict=True)]
+def reached(models: list[tuple[float, Model]], past: Past, read: Readers, settings: Ranker) -> list[Model]:
+    """The models, each with its moment, with the audiences of the items used most lately; as they are, and no user
+    asked, where no audience is wanted or nobody has a taste."""
+    plain = [model for _, model in models]
+    if not settings.audience_items or not all(one.collaborative.factors.size for one in plain):
+        return plain
+    moments = []
+    for at_day, model in models:
+        lately = decayed(past.counts, model.n_items, at_day, (_AUDIENCE_HALF_LIFE_DAYS,))[:, 0]
+        moments.append(audience.moment(model, head_items(lately, settings.audience_items), at_day))
+    found = read.audiences(moments)
+    return [dataclasses.replace(model, audience=one) for model, one in zip(plain, found, strict=True)]
 
 
 def mixture(lessons: TuningSet, blend: weights.Blend, settings: Ranker) -> Mixture:
@@ -185,7 +195,7 @@ def draft_model(known: Known, fitted: Collaborative, settings: Ranker) -> Model:
         topics=known.topics,
         topic_shares=np.zeros(len(known.topics.names)),
         attributes=no_attributes(n) if unread else known.attributes,
-        audience=audience.nobody(np.zeros(0, dtype=np.int32), fitted.factors.shape[1]),
+        audience=audience.nobody(),
     )
 
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interest_model.recommend import audience
+from interest_model.recommend import audience, fit
 from interest_model.recommend.audience import Moment
 from interest_model.recommend.blend import Model
 from interest_model.recommend.context import context_at
 from interest_model.recommend.features import FEATURES, pair_features
 from interest_model.recommend.histories import Histories, between, take
-from tests.recommend.worlds import checkerboard, fitted, histories
+from tests.recommend.worlds import checkerboard, fitted, histories, ranker_settings
 
 AT, NEW = 40.0, 40  # the moment, and an item that came in two days before it
 AXES = np.array([[1.0, 0.0], [0.0, 1.0]])  # items 0 and 1 are a taste of their own each, item 2 is new
@@ -25,10 +25,6 @@ def model() -> Model:
 
 def at_day_10(items=(0, 1, 2)) -> Moment:
     return Moment(10.0, 3, np.array(items, np.int32), np.array([0, 1], np.int32), AXES, 1e9, 200)
-
-
-def found(known: Histories, moments: list[Moment]) -> list:
-    return audience.audiences(pa.Table.from_batches([audience.sums(known, moments)]), moments)
 
 
 def with_a_new_item() -> Histories:
@@ -45,7 +41,7 @@ def with_a_new_item() -> Histories:
 def test_an_audience_by_hand():
     """Item 2 was taken by a user of item 0 today, item 1 by its only user 4 days ago: half with the short half life."""
     known = histories({"a": [(0, 2.0), (2, 10.0 - 1e-6)], "b": [(1, 6.0)]})
-    (one,) = found(known, [at_day_10()])
+    (one,) = audience.of_users(known, [at_day_10()])
     weight = np.array([0.5**2, 0.5, 1.0])  # of items 0, 1 and 2 with a half life of 4 days
     tasted = np.array([[0.25, 0.0], [0.0, 0.5], [1.0, 0.0]])
     everybody = tasted.sum(axis=0) / weight.sum()
@@ -65,10 +61,10 @@ def test_a_taste_has_unit_length_and_counts_an_item_once():
 @given(st.lists(st.integers(0, 3), min_size=60, max_size=60))
 def test_sums_are_the_same_to_the_last_bit_however_users_are_spread(model, parts):
     known = with_a_new_item()
-    moments = [audience.moment(model, AT), audience.moment(model, 20.0)]
+    moments = [audience.moment(model, model.audience.items, AT), audience.moment(model, model.audience.items, 20.0)]
     spread = [take(known, np.flatnonzero(np.array(parts) == part)) for part in range(4)]
     rows = pa.Table.from_batches([audience.sums(some, moments) for some in spread])
-    for one, whole in zip(audience.audiences(rows, moments), found(known, moments), strict=True):
+    for one, whole in zip(audience.audiences(rows, moments), audience.of_users(known, moments), strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one, whole, strict=True))
     assert audience.audiences(pa.Table.from_batches([audience.added(rows)]), moments)[0].means.any()
 
@@ -86,10 +82,10 @@ def test_a_new_item_is_for_those_whom_it_reaches(model):
 
 
 def test_what_comes_after_the_moment_changes_nothing(model):
-    known, moments = with_a_new_item(), [audience.moment(model, 20.0)]
-    early = found(between(known, -np.inf, 20.0), moments)[0]
-    assert early.means.any() and not found(between(known, 20.0, np.inf), moments)[0].means.any()
-    assert all(np.array_equal(a, b) for a, b in zip(found(known, moments)[0], early, strict=True))
+    known, moments = with_a_new_item(), [audience.moment(model, model.audience.items, 20.0)]
+    early = audience.of_users(between(known, -np.inf, 20.0), moments)[0]
+    assert early.means.any() and not audience.of_users(between(known, 20.0, np.inf), moments)[0].means.any()
+    assert all(np.array_equal(a, b) for a, b in zip(audience.of_users(known, moments)[0], early, strict=True))
 
 
 def test_without_audiences_or_a_taste_nothing_is_said(model):
@@ -107,3 +103,7 @@ def test_an_audience_travels_with_its_model(model):
     again = Model.from_arrays(model.to_arrays())
     assert all(np.array_equal(a, b) for a, b in zip(again.audience, model.audience, strict=True))
     assert NEW in again.audience.items and again.audience.means.any()
+
+
+def test_where_no_audience_is_wanted_no_user_is_asked(model):
+    assert fit.reached([(AT, model)], None, None, ranker_settings(audience_items=0)) == [model]

@@ -66,12 +66,10 @@ def fitted(
     def lessons(nights, limit):
         return pa.Table.from_batches([candidates.tuning_rows(known, nights)])
 
-    def audiences(moments):
-        return audience.audiences(pa.Table.from_batches([audience.sums(known, moments)]), moments)
-
     topics, attributes = topics or no_topics(n_items), attributes or no_attributes(n_items)
     items = fit.Known(names, candidates.Past(counts, first_days), vectors, places, topics, attributes)
-    return fit.night_model(items, fit.Readers(members_at, lessons, audiences), at_day, settings, repeats)
+    readers = fit.Readers(members_at, lessons, lambda asked: audience.of_users(known, asked))
+    return fit.night_model(items, readers, at_day, settings, repeats)
 
 
 def checkerboard(n_users: int = 60, n_items: int = 40, days: int = 40, seed: int = 3) -> Histories:
