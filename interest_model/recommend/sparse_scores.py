@@ -11,21 +11,31 @@ _DECIMALS = 7  # scores closer than this are ties: batches of other sizes may di
 def without(scores: sp.csr_matrix, histories: Histories) -> sp.csr_matrix:
     """The scores with every item of the user's own history at minus infinity."""
     result = scores.copy()
-    result.sum_duplicates()
-    n_items = np.int64(result.shape[1])
-    keys = np.repeat(np.arange(result.shape[0]), np.diff(result.indptr)) * n_items + result.indices
-    wanted = histories.rows * n_items + histories.items
-    place = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
-    result.data[place[keys[place] == wanted] if len(keys) else place[:0]] = -np.inf
+    place, there = _places(result, histories.rows, histories.items)
+    result.data[place[there]] = -np.inf
     return result
 
 
 def lookup(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """(k,) float64 values of a CSR matrix at (rows, columns); zero where it has no entry."""
-    if not len(rows):
-        return np.zeros(0)
-    matrix.sum_duplicates()  # sorted, so that each value is found by bisection
-    return np.asarray(matrix[rows, columns], dtype=np.float64).ravel()
+    found, (place, there) = np.zeros(len(rows)), _places(matrix, rows, columns)
+    found[there] = matrix.data[place[there]]
+    return found
+
+
+def _places(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where in the matrix's data the entries at (rows, columns) lie (k,), and whether there are such (k,).
+
+    By one bisection over all entries: scipy's own look-up walks through a long row, entry by entry.
+    """
+    if not matrix.nnz:
+        return np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=bool)
+    matrix.sum_duplicates()
+    n_rows, n_columns = matrix.shape
+    keys = np.repeat(np.arange(n_rows) * n_columns, np.diff(matrix.indptr)) + matrix.indices
+    wanted = rows.astype(np.int64) * n_columns + columns
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return place, keys[place] == wanted
 
 
 def top(scores: sp.csr_matrix, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
