@@ -13,10 +13,11 @@ import scipy.special
 
 from interest_model.config import Ranker
 from interest_model.errors import ConfigError
-from interest_model.recommend.features import TREE_FEATURES
+from interest_model.recommend.features import TREE_FEATURES, ranks_within
 
 _THREADS = 1  # two threads wait for each other where cores are shared, and other counts give other last digits
 _BINS = 63  # of a feature; four times as many take longer and rank no better
+_ASKED = 30  # of a user's candidates, the best by the first forest, that all forests speak of
 _END = "\0"  # between forests; no text holds it
 NO_TREES = np.zeros(0, dtype=np.uint8)
 
@@ -64,16 +65,25 @@ def _blank(features: np.ndarray, without: tuple[str, ...]) -> np.ndarray:
     return blank
 
 
-def chances(trees: np.ndarray, features: np.ndarray) -> np.ndarray:
+def chances(trees: np.ndarray, features: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """(k,) chance that the item is taken, by the mean of the forests' log odds; zeros where there are no trees.
 
-    features (k, F).
+    features (k, F) of pairs; rows (k,) the user of each, ascending. What the first forest does not count among a user's
+    best _ASKED keeps its word (a cascade, Viola and Jones 2001): far down a list steadiness is not worth its cost.
     """
     if not len(trees) or not len(features):
         return np.zeros(len(features))
+    first, *others = _forests(trees.tobytes())
+    odds = _odds(first, features)
+    if others:
+        best = ranks_within(rows, odds) <= _ASKED
+        odds[best] = np.mean([odds[best], *(_odds(one, features[best]) for one in others)], axis=0)
+    return scipy.special.expit(odds)
+
+
+def _odds(forest: lgb.Booster, features: np.ndarray) -> np.ndarray:
     # one thread: the executor's tasks share the cores among themselves
-    odds = [one.predict(features, raw_score=True, num_threads=1) for one in _forests(trees.tobytes())]
-    return scipy.special.expit(np.mean(odds, axis=0))
+    return forest.predict(features, raw_score=True, num_threads=1)
 
 
 @functools.lru_cache(maxsize=2)

@@ -97,7 +97,7 @@ def pair_features(context: Context, model: Model, rows: np.ndarray, columns: np.
     histories = latest(context.histories, int(model.history_length))
     own, user = _own_features(histories, model.n_items, context.at_day, rows, columns)
     said = {name: lookup(context.members[name], rows, columns) for name in PERSONAL_MEMBERS}
-    ranks = [np.log(_ranks(rows, values)) for values in (said["ease"], said["lift"])]
+    ranks = [np.log(ranks_within(rows, values)) for values in (said["ease"], said["lift"])]
     interests = of_items(context.interests, model, histories.n_users, rows, columns)
     faded = _faded(histories, context.at_day)
     lifts = attribute_lifts(histories, faded, model.attributes, model.item_users, (rows, columns))
@@ -136,7 +136,7 @@ def _faded(histories: Histories, at_day: float) -> np.ndarray:
 
 def with_blend(pairs: np.ndarray, rows: np.ndarray, blend: np.ndarray) -> np.ndarray:
     """(k, F + 2) float32 in TREE_FEATURES order from pair_features (k, F) of rows (k,) and the blend's scores (k,)."""
-    said = np.log(np.maximum(blend, _FLOOR)), np.log(_ranks(rows, blend))
+    said = np.log(np.maximum(blend, _FLOOR)), np.log(ranks_within(rows, blend))
     return np.column_stack([pairs, *said]).astype(np.float32)
 
 
@@ -175,7 +175,7 @@ def _own_features(histories: Histories, n_items: int, at_day: float, rows: np.nd
     return own, np.column_stack([acted_on, _log_age(nearest), _log_age(furthest)])
 
 
-def _ranks(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+def ranks_within(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
     """(k,) rank from 1 of each value among its row's, best first; equal values share the best rank. rows ascend."""
     order = np.lexsort((-values, rows))
     new = np.ones(len(order), dtype=bool)

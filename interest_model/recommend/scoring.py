@@ -95,7 +95,8 @@ def best_candidates(context: Context, model: Model, length: int, repeats: bool, 
     found, scored = np.zeros(len(users)), ranks <= _RESCORED
     if boosted:
         pairs = pair_features(context, model, users[scored], items[scored])
-        found[scored] = chances(model.mixture(repeats).trees, with_blend(pairs, users[scored], blend[scored]))
+        read = with_blend(pairs, users[scored], blend[scored])
+        found[scored] = chances(model.mixture(repeats).trees, read, users[scored])
     return Candidates(users, items, blend, found)
 
 

@@ -31,7 +31,7 @@ def lessons(n: int = 2_000, seed: int = 4) -> tuple[np.ndarray, np.ndarray]:
 def test_trees_find_what_goes_together():
     values, hits = lessons()
     fresh, truth = lessons(seed=5)
-    chances = boosted.chances(boosted.fit(values, hits, SETTINGS), fresh)
+    chances = boosted.chances(boosted.fit(values, hits, SETTINGS), fresh, np.arange(len(fresh)))
     assert ((chances > 0.5) == truth).mean() > 0.97
     assert (chances >= 0).all() and (chances <= 1).all()
 
@@ -51,8 +51,25 @@ def test_forests_differ_and_speak_by_the_mean_of_their_log_odds():
     one, three = (boosted.fit(values, hits, dataclasses.replace(SETTINGS, boosting_forests=n)) for n in (1, 3))
     odds = [forest.predict(values, raw_score=True) for forest in boosted._forests(three.tobytes())]
     assert len(odds) == 3 and not np.array_equal(odds[0], odds[1])
-    assert boosted.chances(three, values) == pytest.approx(1 / (1 + np.exp(-np.mean(odds, axis=0))))
-    assert boosted.chances(one, values) == pytest.approx(1 / (1 + np.exp(-odds[0])))
+    users = np.arange(len(values)) // 20  # so few candidates each that every forest is asked about all
+    assert boosted.chances(three, values, users) == pytest.approx(1 / (1 + np.exp(-np.mean(odds, axis=0))))
+    assert boosted.chances(one, values, users) == pytest.approx(1 / (1 + np.exp(-odds[0])))
+
+
+def test_further_forests_are_asked_about_the_best_by_the_first():
+    """Two users with 100 and 40 candidates: all forests speak of 30 of each, the first alone of the others."""
+    values, hits = lessons()
+    three = boosted.fit(values, hits, dataclasses.replace(SETTINGS, boosting_forests=3))
+    users, asked = np.repeat([4, 9], [100, 40]), values[:140]
+    first, *others = (forest.predict(asked, raw_score=True) for forest in boosted._forests(three.tobytes()))
+    found = boosted.chances(three, asked, users)
+    together = np.mean([first, *others], axis=0)
+    assert not np.isclose(first, together).any()
+    of_all = np.isclose(found, 1 / (1 + np.exp(-together)))
+    assert np.isclose(found[~of_all], 1 / (1 + np.exp(-first[~of_all]))).all()
+    for user in (4, 9):
+        mine, bar = users == user, np.sort(first[users == user])[-30]
+        assert of_all[mine].tolist() == (first[mine] >= bar).tolist()
 
 
 def test_same_lessons_same_trees():
@@ -64,7 +81,7 @@ def test_without_both_kinds_of_rows_there_are_no_trees():
     values, _ = lessons(50)
     for hits in (np.zeros(50, bool), np.ones(50, bool)):
         assert len(boosted.fit(values, hits, SETTINGS)) == 0
-    assert boosted.chances(boosted.NO_TREES, values).tolist() == [0.0] * 50
+    assert boosted.chances(boosted.NO_TREES, values, np.arange(50)).tolist() == [0.0] * 50
 
 
 def clockwork(n_users: int = 80, days: int = 90):
@@ -221,7 +238,8 @@ def test_leaves_hold_hits_not_rows():
     values = np.random.default_rng(1).random((5_000, len(TREE_FEATURES))).astype(np.float32)
     hits = np.arange(5_000) < 5
     values[:200, 3] += 1.0  # 200 rows, all hits among them: enough rows for a leaf, too few hits
-    few = boosted.chances(boosted.fit(values, hits, ranker_settings(boosting_leaf_hits=10)), values)
+    users = np.arange(len(values))
+    few = boosted.chances(boosted.fit(values, hits, ranker_settings(boosting_leaf_hits=10)), values, users)
     assert few.max() == pytest.approx(few.min())
-    many = boosted.chances(boosted.fit(values, hits, ranker_settings(boosting_leaf_hits=0.1)), values)
+    many = boosted.chances(boosted.fit(values, hits, ranker_settings(boosting_leaf_hits=0.1)), values, users)
     assert many[:200].mean() > 5 * many[200:].mean()
