@@ -1,4 +1,4 @@
-"""What diversity costs and gives: NDCG@10 and intra-list distance@10 over strengths, for DPP and MMR.
+"""What diversity costs and gives: NDCG@10 and intra-list distance@10 over strengths, for DPP, MMR and MSD.
 
     python benchmarks/diversity.py FOLDER [--days 28]
 
@@ -24,7 +24,11 @@ from interest_model.recommend.blend import Model
 from interest_model.recommend.histories import Histories, between, take
 
 CANDIDATES, LENGTH, CUTOFF = 100, 50, 10
-STRENGTHS = {"dpp": (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5), "mmr": (0.06, 0.15, 0.3, 0.45, 0.6, 0.9, 1.5)}
+STRENGTHS = {
+    "dpp": (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5),
+    "mmr": (0.06, 0.15, 0.3, 0.45, 0.6, 0.9, 1.5),
+    "msd": (0.15, 0.3, 0.45, 0.6, 0.9, 1.2, 1.8),
+}
 
 
 class Cases(NamedTuple):

@@ -267,7 +267,7 @@ class Recommendations:
     diversity_candidates: int
 
     def __post_init__(self) -> None:
-        one_of(self, diversity_method=("dpp", "mmr"))
+        one_of(self, diversity_method=("dpp", "mmr", "msd"))
         if self.diversity_strength < 0:
             raise ValueError("diversity_strength must not be negative; 0 is none")
 

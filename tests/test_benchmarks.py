@@ -173,8 +173,8 @@ def test_past_moments_are_judged_and_compared_with_a_former_run(split, tmp_path,
 def test_diversity_prints_a_table_for_each_variant(split, monkeypatch, capsys):
     said = ran("diversity.py", monkeypatch, capsys, split, "--days", "10")
     assert [line.partition(":")[0] for line in said if "as ranked" in line] == ["novel", "repeat"]
-    rows = [line for line in said if line.startswith(("| dpp |", "| mmr |"))]
-    assert len(rows) == 2 * 14 and "nan" not in "".join(rows)
+    rows = [line for line in said if line.startswith(("| dpp |", "| mmr |", "| msd |"))]
+    assert len(rows) == 2 * 21 and "nan" not in "".join(rows)
 
 
 def test_deletion_prints_what_is_lost_of_each_variant(split, monkeypatch, capsys):

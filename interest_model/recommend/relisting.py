@@ -6,14 +6,14 @@ import numpy as np
 
 from interest_model.recommend.blend import Model
 from interest_model.recommend.context import Context
-from interest_model.recommend.diversity import breadth, dpp, history_breadth, mmr, strength_of
+from interest_model.recommend.diversity import breadth, dpp, history_breadth, mmr, msd, strength_of
 from interest_model.recommend.histories import latest
 
-_METHODS = {"dpp": dpp, "mmr": mmr}
+_METHODS = {"dpp": dpp, "mmr": mmr, "msd": msd}
 
 
 class Diversity(NamedTuple):
-    """method: dpp | mmr; strength: in shares of the user's best score, 0: none, for a user as broad as everybody;
+    """method: dpp | mmr | msd; strength: in shares of the user's best score, 0: none, for a user as broad as everybody;
     candidates: how many of the best are put in a new order."""
 
     method: str
@@ -21,7 +21,7 @@ class Diversity(NamedTuple):
     candidates: int
 
 
-NO_DIVERSITY = Diversity("mmr", 0.0, 0)
+NO_DIVERSITY = Diversity("msd", 0.0, 0)
 
 
 def relisted(best, context: Context, model: Model, length: int, wide: Diversity):

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from interest_model.evaluation.metrics import intra_list_distance
 from interest_model.recommend import diversity
-from interest_model.recommend.diversity import RIDGE, dpp, mmr
+from interest_model.recommend.diversity import RIDGE, dpp, mmr, msd
 
-METHODS = [dpp, mmr]
+METHODS = [dpp, mmr, msd]
 TWINS = np.array([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]], dtype=np.float32)  # 0 and 1 are alike
 
 
@@ -46,6 +46,44 @@ def test_mmr_by_hand():
     found = one_user(mmr, 0.38)
     assert found.order.tolist() == [[0, 2, 1]]
     assert found.scores[0] == pytest.approx([10.0, 6.0, 10 * (0.9 - 0.38 * 0.8 / 1.01)], abs=1e-4)
+
+
+def test_msd_by_hand():
+    """The twin falls behind where 0.9 - 0.8 / 1.01 * strength / 9 < 0.6, that is from 3.40875 on."""
+    assert one_user(msd, 3.40).order.tolist() == [[0, 1, 2]]
+    found = one_user(msd, 3.41)
+    assert found.order.tolist() == [[0, 2, 1]]
+    assert found.scores[0] == pytest.approx([10.0, 6.0, 10 * (0.9 - 3.41 * 0.8 / 1.01 / 9)], abs=1e-4)
+
+
+def test_msd_forgets_what_lies_ten_ranks_above():
+    """Place 0 and places 10 and 11 are twins, the others are unlike: from rank 11 on nine others were listed last, so
+    the first twin costs nothing there, and the second no more than the first."""
+    vectors = np.eye(12)
+    vectors[10:] = vectors[0]
+    found = msd(np.arange(12)[None], np.linspace(1.0, 0.9, 12)[None], vectors, np.array([50.0]), 12)
+    assert found.order[0].tolist() == [0, *range(1, 10), 10, 11]
+    assert found.scores[0, 10] == pytest.approx(0.9 + 0.1 / 11)
+    assert found.scores[0, 11] == pytest.approx(0.9 - 50.0 / 1.01 / 9)
+
+
+def test_msd_buys_more_distance_of_a_page_than_mmr():
+    """By chance vectors: at strengths that cost both the same relevance of the first ten."""
+    rng = np.random.default_rng(5)
+    vectors = rng.normal(size=(60, 6)) + 0.7
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    items, scores = np.stack([rng.permutation(60) for _ in range(40)]), np.tile(np.linspace(1.0, 0.4, 60), (40, 1))
+    curves = {}
+    for method in (mmr, msd):
+        points = []
+        for strength in np.linspace(0.0, 6.0, 41):
+            order = method(items, scores, vectors, np.full(40, strength), 10).order
+            listed = np.take_along_axis(items, order, axis=1)
+            points.append((scores[0][order].mean(), intra_list_distance(listed, vectors, 10).mean()))
+        curves[method] = np.array(points)[::-1].T
+    relevance = np.linspace(0.85, 0.92, 8)
+    bought = {method: np.interp(relevance, *curve) for method, curve in curves.items()}
+    assert (bought[msd] > bought[mmr] + 0.02).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -114,7 +152,7 @@ def test_items_without_vectors_are_neither_punished_nor_punish(method):
     plain = method(np.array([[0, 1, 2]]), np.array([[3.0, 2.0, 1.0]]), np.zeros((3, 4)), np.array([9.0]), 3)
     assert plain.order.tolist() == [[0, 1, 2]] and plain.scores.tolist() == [[3.0, 2.0, 1.0]]
     vectors = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
-    mixed = method(np.array([[0, 1, 2]]), np.array([[3.0, 2.0, 1.0]]), vectors, np.array([1.0]), 3)
+    mixed = method(np.array([[0, 1, 2]]), np.array([[3.0, 2.0, 1.0]]), vectors, np.array([9.0]), 3)
     assert mixed.order.tolist() == [[0, 2, 1]] and mixed.scores[0, 1] == 1.0
 
 

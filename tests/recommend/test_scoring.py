@@ -13,7 +13,7 @@ from interest_model.recommend.histories import take
 from interest_model.recommend.relisting import NO_DIVERSITY, Diversity
 from tests.recommend.worlds import checkerboard, fitted, histories
 
-ALL_OF_IT = Diversity("mmr", 1.0, 20)
+ALL_OF_IT = Diversity("msd", 9.0, 20)
 
 
 @pytest.fixture(scope="module")
