@@ -1,12 +1,12 @@
 """What diversity costs and gives: NDCG@10 and intra-list distance@10 over strengths, for DPP, MMR and MSD.
 
-    python benchmarks/diversity.py FOLDER [--days 28]
+    python benchmarks/diversity.py FOLDER [--quantiles 0.78 0.84 0.9] [--days 25]
 
-FOLDER is a split as `jobs/backtest.py --split` writes it; its truth is not read (see benchmarks/past_moments.py). The
-ranker is fitted on what was known `days` days before the split's at_day; its lists are judged by what users took in
-those days. Prints, for each variant, for strengths that are the same for all and for each user's own, the change of
-both metrics against the lists as ranked, in percent, with 95% of the paired difference of NDCG. Then the seconds of one
-chunk.
+FOLDER is a split as `jobs/backtest.py --split` writes it; its truth is not read. At each quantile of the known events
+by time the ranker is fitted on what came before (see benchmarks/past_moments.py); its lists are judged by what users
+took in the `days` days after. Prints, for each variant, pooled over the moments, for strengths that are the same for
+all and for each user's own, the change of both metrics against the lists as ranked, in percent, with 95% of the paired
+difference of NDCG. Then the seconds of one chunk.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from past_moments import night_model, read_log, to_find
+from past_moments import moments, night_model, read_log, to_find
 
 from interest_model.config import load_settings
 from interest_model.evaluation.metrics import intra_list_distance, ndcg
@@ -64,6 +64,11 @@ def judged(found: Cases, order: np.ndarray, vectors: np.ndarray) -> tuple[np.nda
     return ndcg(hits, found.n_truth, CUTOFF), intra_list_distance(items, vectors, CUTOFF)
 
 
+def pooled(parts: list[Cases]) -> Cases:
+    """The cases of several moments as one."""
+    return Cases(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
 def curve(found: Cases, vectors: np.ndarray, name: str) -> None:
     """Prints a variant's table."""
     as_ranked = np.where(found.items >= 0, np.arange(CANDIDATES), -1)[:, :LENGTH]
@@ -99,17 +104,21 @@ def seconds(found: Cases, vectors: np.ndarray) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--days", type=float, default=28.0)
+    parser.add_argument("--quantiles", type=float, nargs="+", default=[0.78, 0.84, 0.9])
+    parser.add_argument("--days", type=float, default=25.0)
     options = parser.parse_args()
     log = read_log(options.folder)
-    at_day = log.at_day - options.days
-    known, after = between(log.histories, -np.inf, at_day), between(log.histories, at_day, log.at_day)
-    both = (known.lengths > 0) & (after.lengths > 0)
-    model = night_model(known, log, at_day, load_settings().ranker)
-    for variant in log.variants:
-        found = cases(take(known, both), take(after, both), model, at_day, variant == "repeat")
-        curve(found, model.vectors, variant)
-    seconds(found, model.vectors)
+    parts: dict[str, list[Cases]] = {variant: [] for variant in log.variants}
+    for at_day in moments(log, options.quantiles):
+        known, after = between(log.histories, -np.inf, at_day), between(log.histories, at_day, at_day + options.days)
+        both = (known.lengths > 0) & (after.lengths > 0)
+        model = night_model(known, log, at_day, load_settings().ranker)
+        for variant in log.variants:
+            found = cases(take(known, both), take(after, both), model, at_day, variant == "repeat")
+            parts[variant].append(found)
+    for variant, found in parts.items():
+        curve(pooled(found), model.vectors, variant)  # vectors are the log's: the same at every moment
+    seconds(pooled(found), model.vectors)
 
 
 if __name__ == "__main__":
