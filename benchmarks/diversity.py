@@ -23,7 +23,7 @@ from interest_model.recommend import diversity, scoring
 from interest_model.recommend.blend import Model
 from interest_model.recommend.histories import Histories, between, take
 
-CANDIDATES, LENGTH, CUTOFF = 100, 50, 10
+CANDIDATES, LENGTH, CUTOFF = 75, 50, 10
 STRENGTHS = {
     "dpp": (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5),
     "mmr": (0.06, 0.15, 0.3, 0.45, 0.6, 0.9, 1.5),
