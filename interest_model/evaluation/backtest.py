@@ -112,10 +112,11 @@ def _views(night: "Night", one: Split, items: Catalogue) -> ItemViews:
 def _rows(
     one: Split, histories: DataFrame, model: Model, settings: Settings, repeats: bool, folder: Path | None
 ) -> DataFrame:
-    users = cases(one.truth, histories, None, model.item_ids)
+    users = cases(one.truth, histories, None, model.item_ids).persist()
     sums = judged(users, model, one.at_day, settings.evaluation, repeats, issued=False)
-    if folder is not None:
-        for found in judged_lists(folder, users, model, one.at_day, settings.evaluation).values():
-            sums.merge(found)
+    brought = None if folder is None else judged_lists(folder, users, model, one.at_day, settings.evaluation)
+    if brought is not None:
+        sums.merge(brought)
+    users.unpersist()
     rows = histories.sparkSession.createDataFrame(metric_rows(sums))
     return rows.withColumns({name: F.lit(getattr(one, name)) for name in _STAMP})

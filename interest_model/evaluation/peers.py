@@ -10,12 +10,14 @@ Other libraries' models live in an environment of their own (benchmarks/peers), 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from interest_model.config import Evaluation
 from interest_model.errors import DataError
@@ -72,28 +74,50 @@ def check_split(folder: Path, facts: dict) -> None:
 
 def judged_lists(
     folder: Path, users: DataFrame, model: Model, at_day: float, settings: Evaluation
-) -> dict[str, judging.Sums]:
-    """File name to sums for every file of lists below `folder`; users: see day.cases.
+) -> judging.Sums | None:
+    """Sums of all files of lists below `folder`, in one pass over the users (see day.cases); None where there are none.
 
     DataError: a file's name says no variant, or it lists positions that the catalogue does not have.
     """
-    return {file.stem: _judged(file, users, model, at_day, settings) for file in sorted(folder.glob("lists/*.parquet"))}
-
-
-def _judged(file: Path, users: DataFrame, model: Model, at_day: float, settings: Evaluation) -> judging.Sums:
-    name, _, variant = file.stem.rpartition("-")
-    if not name or variant not in ("novel", "repeat"):
-        raise DataError(f"{file}: no peer's lists", "name it NAME-novel.parquet or NAME-repeat.parquet")
-    lists = users.sparkSession.read.parquet(str(file)).selectExpr("user_id", "cast(listed as array<int>) as listed")
-    if not lists.where(f"exists(listed, one -> one < 0 or one >= {model.n_items})").isEmpty():
-        raise DataError(f"{file}: lists items outside the catalogue", f"positions run from 0 to {model.n_items - 1}")
+    files = sorted(folder.glob("lists/*.parquet"))
+    if not files:
+        return None
+    peers = [_peer(file) for file in files]
+    lists = _lists(files, users.sparkSession, model.n_items)
     shared = users.sparkSession.sparkContext.broadcast(model)
 
     def judge(batches: Batches) -> Iterator[pa.RecordBatch]:
         for table in gather_rows(batches, USERS_AT_ONCE):
-            cases = judging.from_batch(table)
-            yield judging.judge_lists(name, cases, variant, shared.value, at_day, settings).to_arrow()
+            brought = [dict(one or ()) for one in table.column("lists").to_pylist()]
+            for number, (name, variant) in enumerate(peers):
+                listed = pa.array([one.get(number) for one in brought], pa.list_(pa.int32()))
+                cases = judging.from_batch(table.append_column("listed", listed))
+                yield judging.judge_lists(name, cases, variant, shared.value, at_day, settings).to_arrow()
 
     rows = map_batches(users.drop("listed").join(lists, "user_id", "left"), judge, SUMS_DDL).toArrow()
     order = [(one, "ascending") for one in ("variant", "model", "metric", "k", "segment", "total", "n_users")]
     return judging.Sums.from_arrow(rows.sort_by(order), model.n_items)
+
+
+def _peer(file: Path) -> tuple[str, str]:
+    """Name and variant of a peer, as the name of its file says."""
+    name, _, variant = file.stem.rpartition("-")
+    if not name or variant not in ("novel", "repeat"):
+        raise DataError(f"{file}: no peer's lists", "name it NAME-novel.parquet or NAME-repeat.parquet")
+    return name, variant
+
+
+def _lists(files: Sequence[Path], session: SparkSession, n_items: int) -> DataFrame:
+    """One row per user: user_id, lists: the number of each file that lists for the user to its list."""
+    frames = [
+        session.read.parquet(str(file)).select(
+            "user_id", F.struct(F.lit(number), F.col("listed").cast("array<int>").alias("listed")).alias("list")
+        )
+        for number, file in enumerate(files)
+    ]
+    together = reduce(DataFrame.unionByName, frames)
+    outside = together.where(F.exists("list.listed", lambda one: (one < 0) | (one >= n_items))).head()
+    if outside is not None:
+        file = files[outside["list"][0]]
+        raise DataError(f"{file}: lists items outside the catalogue", f"positions run from 0 to {n_items - 1}")
+    return together.groupBy("user_id").agg(F.map_from_entries(F.collect_list("list")).alias("lists"))
