@@ -20,6 +20,7 @@ from tests.nights import options
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 LAST = date(2026, 1, 8)
+OWN_LISTS = {"first": [0, 1, 2], "others": list(range(5, 12))}
 QUICK = ["evaluation.horizons_days=[1, 2]", "evaluation.bootstrap_replicates=20", "ranker.tuning_users=200"]
 
 
@@ -49,11 +50,20 @@ def backtest(spark, sample_log, warehouse):
 
 
 def own_lists(folder: Path) -> None:
-    """A peer that lists the first items of the catalogue for everybody it is asked about."""
+    """Peers that list the first items of the catalogue, and others, for everybody they are asked about."""
     users = pq.read_table(folder / "truth", columns=["user_id"]).column("user_id")
     (folder / "lists").mkdir(exist_ok=True)
-    listed = pa.array([[0, 1, 2]] * len(users), pa.list_(pa.int32()))
-    pq.write_table(pa.table({"user_id": users, "listed": listed}), folder / "lists" / "first-novel.parquet")
+    for name, items in OWN_LISTS.items():
+        listed = pa.array([items] * len(users), pa.list_(pa.int32()))
+        pq.write_table(pa.table({"user_id": users, "listed": listed}), folder / "lists" / f"{name}-novel.parquet")
+
+
+def hit_rate(folder: Path, items: list[int]) -> float:
+    """Of one list for everybody, from the files that a peer is given: of users who took something new to them."""
+    taken = {row["user_id"]: set(row["items"]) for row in pq.read_table(folder / "histories").to_pylist()}
+    truth = {row["user_id"]: set(row["truth"]) for row in pq.read_table(folder / "truth").to_pylist()}
+    wanted = [found - taken[user] for user, found in truth.items() if user in taken and found - taken[user]]
+    return sum(bool(one & set(items)) for one in wanted) / len(wanted)
 
 
 def written_by_a_night(spark, warehouse: Path):
@@ -91,6 +101,11 @@ def test_past_nights_are_refitted_judged_per_horizon_and_met_by_peers(backtest, 
     ranker = ranker[(ranker.k == 10) & (ranker.variant == "novel")]
     users = [frame.set_index(["list_date", "horizon_days"]).n_users.sort_index() for frame in (peer, ranker)]
     assert len(peer) == 3 and users[0].equals(users[1])
+    hits = judged[(judged.metric == "hit_rate") & (judged.segment == "all") & (judged.k == 10)]
+    hits = hits[(hits.list_date == seventh) & (hits.variant == "novel")].set_index("model").value
+    for name, items in OWN_LISTS.items():  # judged together, and each as its own
+        assert hits[name] == pytest.approx(hit_rate(tmp_path / "peers" / f"replay-{seventh}", items))
+    assert hits["first"] != hits["others"]
     text = page.read_text()
     assert "| first |" in text and "ranker_leads_by" in text and "- nights: 2" in text
 
