@@ -26,16 +26,20 @@ def lookup(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.n
 def _places(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where in the matrix's data the entries at (rows, columns) lie (k,), and whether there are such (k,).
 
-    By one bisection over all entries: scipy's own look-up walks through a long row, entry by entry.
+    By bisection of each row, all pairs at once: scipy's own look-up walks through a long row, entry by entry.
     """
-    if not matrix.nnz:
-        return np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=bool)
-    matrix.sum_duplicates()
-    n_rows, n_columns = matrix.shape
-    keys = np.repeat(np.arange(n_rows) * n_columns, np.diff(matrix.indptr)) + matrix.indices
-    wanted = rows.astype(np.int64) * n_columns + columns
-    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return place, keys[place] == wanted
+    matrix.sum_duplicates()  # sorts each row
+    place, ends = (matrix.indptr[one].astype(np.int64) for one in (rows, rows + 1))
+    step = 1 << int((ends - place).max(initial=0)).bit_length()
+    last = max(matrix.nnz - 1, 0)
+    while step and matrix.nnz:  # place is the first entry of the row that has not been passed
+        further = place + step
+        passed = (further <= ends) & (matrix.indices[np.minimum(further - 1, last)] < columns)
+        place = np.where(passed, further, place)
+        step >>= 1
+    there = place < ends
+    there[there] = matrix.indices[place[there]] == columns[there]
+    return place, there
 
 
 def top(scores: sp.csr_matrix, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
