@@ -81,7 +81,7 @@ def test_repeaters_are_users_who_came_back_on_another_day():
 
 def test_ranks_are_within_a_user_and_ties_share_the_best(pairs):
     rows = np.array([0, 0, 0, 1, 1])
-    assert features._ranks(rows, np.array([0.2, 0.9, 0.2, 5.0, 7.0])).tolist() == [2, 1, 2, 2, 1]
+    assert features.ranks_within(rows, np.array([0.2, 0.9, 0.2, 5.0, 7.0])).tolist() == [2, 1, 2, 2, 1]
 
 
 def test_a_pair_is_the_same_in_any_batch():
