@@ -114,11 +114,12 @@ def main() -> None:
         both = (known.lengths > 0) & (after.lengths > 0)
         model = night_model(known, log, at_day, load_settings().ranker)
         for variant in log.variants:
-            found = cases(take(known, both), take(after, both), model, at_day, variant == "repeat")
-            parts[variant].append(found)
-    for variant, found in parts.items():
-        curve(pooled(found), model.vectors, variant)  # vectors are the log's: the same at every moment
-    seconds(pooled(found), model.vectors)
+            one = cases(take(known, both), take(after, both), model, at_day, variant == "repeat")
+            parts[variant].append(one)
+    found = {variant: pooled(some) for variant, some in parts.items()}
+    for variant, one in found.items():
+        curve(one, model.vectors, variant)  # vectors are the log's: the same at every moment
+    seconds(found["novel"], model.vectors)
 
 
 if __name__ == "__main__":

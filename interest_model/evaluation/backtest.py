@@ -114,9 +114,8 @@ def _rows(
 ) -> DataFrame:
     users = cases(one.truth, histories, None, model.item_ids).persist()
     sums = judged(users, model, one.at_day, settings.evaluation, repeats, issued=False)
-    brought = None if folder is None else judged_lists(folder, users, model, one.at_day, settings.evaluation)
-    if brought is not None:
-        sums.merge(brought)
+    if folder is not None:
+        sums.merge(judged_lists(folder, users, model, one.at_day, settings.evaluation))
     users.unpersist()
     rows = histories.sparkSession.createDataFrame(metric_rows(sums))
     return rows.withColumns({name: F.lit(getattr(one, name)) for name in _STAMP})

@@ -1,7 +1,7 @@
 """Earlier lists joined with what their users took since: the Spark face of judging."""
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from interest_model.on_executors import Batches, gather_rows, map_batches
 from interest_model.recommend.blend import Model
 
 USERS_AT_ONCE = 5_000
-SUMS_DDL = (
+_SUMS_DDL = (
     "variant string, model string, metric string, k int, segment string, total double, n_users bigint, "
     "boot_sums array<double>, boot_weights array<double>, listed binary"
 )
@@ -55,13 +55,22 @@ def judged(
     """Sums over all users of `cases` for lists made by `model` at the moment at_day; see judging.judge."""
     shared = cases.sparkSession.sparkContext.broadcast(model)
 
-    def judge(batches: Batches) -> Iterator[pa.RecordBatch]:
-        for table in gather_rows(batches, USERS_AT_ONCE):
-            yield judging.judge(judging.from_batch(table), shared.value, at_day, settings, repeats, issued).to_arrow()
+    def judge(table: pa.Table) -> Iterator[judging.Sums]:
+        yield judging.judge(judging.from_batch(table), shared.value, at_day, settings, repeats, issued)
 
-    rows = map_batches(cases, judge, SUMS_DDL).toArrow()
+    return summed(cases, judge, model.n_items)
+
+
+def summed(cases: DataFrame, judge: Callable[[pa.Table], Iterator[judging.Sums]], n_items: int) -> judging.Sums:
+    """The sums that `judge` finds for many users of `cases` at a time, added up in one order whatever Spark did."""
+
+    def run(batches: Batches) -> Iterator[pa.RecordBatch]:
+        for table in gather_rows(batches, USERS_AT_ONCE):
+            yield from (sums.to_arrow() for sums in judge(table))
+
+    rows = map_batches(cases, run, _SUMS_DDL).toArrow()
     order = [(name, "ascending") for name in ("variant", "model", "metric", "k", "segment", "total", "n_users")]
-    return judging.Sums.from_arrow(rows.sort_by(order), model.n_items)
+    return judging.Sums.from_arrow(rows.sort_by(order), n_items)
 
 
 def metric_rows(sums: judging.Sums) -> pa.Table:

@@ -5,6 +5,7 @@ took only items they had before) are not judged. A user with history and truth b
 history are judged on the list everybody gets, in the segment no_history, and nowhere else.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -46,12 +47,17 @@ def from_batch(batch: pa.RecordBatch | pa.Table) -> Cases:
     """Cases from rows (user_id, items, days, weights, truth list<int32>, listed list<int32> or null), one per user."""
     table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
     truth = [np.unique(np.asarray(one or [], dtype=np.int64)) for one in table.column("truth").to_pylist()]
-    lists = [np.asarray(one or [], dtype=np.int64) for one in table.column("listed").to_pylist()]
-    listed = np.full((len(lists), max([1, *map(len, lists)])), -1, dtype=np.int64)
-    for row, one in enumerate(lists):
-        listed[row, : len(one)] = one
+    listed = padded(table.column("listed").to_pylist())
     rows = np.repeat(np.arange(len(truth)), [len(one) for one in truth])
     return Cases(from_arrow(table), rows, np.concatenate([*truth, np.zeros(0, np.int64)]), listed)
+
+
+def padded(lists: Sequence[list[int] | None]) -> np.ndarray:
+    """(n, length) int64: the lists in rank order, -1 after the end of each; all -1 where there is none."""
+    listed = np.full((len(lists), max([1, *(len(one or ()) for one in lists)])), -1, dtype=np.int64)
+    for row, one in enumerate(lists):
+        listed[row, : len(one or ())] = one or ()
+    return listed
 
 
 class Judged(NamedTuple):

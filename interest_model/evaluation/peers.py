@@ -22,8 +22,7 @@ from pyspark.sql import functions as F
 from interest_model.config import Evaluation
 from interest_model.errors import DataError
 from interest_model.evaluation import judging
-from interest_model.evaluation.day import SUMS_DDL, USERS_AT_ONCE
-from interest_model.on_executors import Batches, gather_rows, map_batches
+from interest_model.evaluation.day import summed
 from interest_model.recommend.attributes import ItemAttributes
 from interest_model.recommend.blend import ItemTopics, Model, matrix_arrays, matrix_of
 from interest_model.recommend.daily import ItemViews
@@ -72,31 +71,26 @@ def check_split(folder: Path, facts: dict) -> None:
         raise DataError(f"{file}: the split of another log or moment: {odd}", remedy)
 
 
-def judged_lists(
-    folder: Path, users: DataFrame, model: Model, at_day: float, settings: Evaluation
-) -> judging.Sums | None:
-    """Sums of all files of lists below `folder`, in one pass over the users (see day.cases); None where there are none.
+def judged_lists(folder: Path, users: DataFrame, model: Model, at_day: float, settings: Evaluation) -> judging.Sums:
+    """Sums of all files of lists below `folder`, in one pass over the users; users: see day.cases.
 
     DataError: a file's name says no variant, or it lists positions that the catalogue does not have.
     """
     files = sorted(folder.glob("lists/*.parquet"))
     if not files:
-        return None
+        return judging.Sums()
     peers = [_peer(file) for file in files]
     lists = _lists(files, users.sparkSession, model.n_items)
     shared = users.sparkSession.sparkContext.broadcast(model)
 
-    def judge(batches: Batches) -> Iterator[pa.RecordBatch]:
-        for table in gather_rows(batches, USERS_AT_ONCE):
-            brought = [dict(one or ()) for one in table.column("lists").to_pylist()]
-            for number, (name, variant) in enumerate(peers):
-                listed = pa.array([one.get(number) for one in brought], pa.list_(pa.int32()))
-                cases = judging.from_batch(table.append_column("listed", listed))
-                yield judging.judge_lists(name, cases, variant, shared.value, at_day, settings).to_arrow()
+    def judge(table: pa.Table) -> Iterator[judging.Sums]:
+        cases = judging.from_batch(table)
+        brought = [dict(one or ()) for one in table.column("lists").to_pylist()]
+        for number, (name, variant) in enumerate(peers):
+            own = cases._replace(listed=judging.padded([one.get(number) for one in brought]))
+            yield judging.judge_lists(name, own, variant, shared.value, at_day, settings)
 
-    rows = map_batches(users.drop("listed").join(lists, "user_id", "left"), judge, SUMS_DDL).toArrow()
-    order = [(one, "ascending") for one in ("variant", "model", "metric", "k", "segment", "total", "n_users")]
-    return judging.Sums.from_arrow(rows.sort_by(order), model.n_items)
+    return summed(users.join(lists, "user_id", "left"), judge, model.n_items)
 
 
 def _peer(file: Path) -> tuple[str, str]:

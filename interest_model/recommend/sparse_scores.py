@@ -30,11 +30,10 @@ def _places(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> tup
     """
     matrix.sum_duplicates()  # sorts each row
     place, ends = (matrix.indptr[one].astype(np.int64) for one in (rows, rows + 1))
-    step = 1 << int((ends - place).max(initial=0)).bit_length()
-    last = max(matrix.nnz - 1, 0)
-    while step and matrix.nnz:  # place is the first entry of the row that has not been passed
+    step = (1 << int((ends - place).max(initial=0)).bit_length()) >> 1
+    while step:  # place is the first entry of the row that has not been passed
         further = place + step
-        passed = (further <= ends) & (matrix.indices[np.minimum(further - 1, last)] < columns)
+        passed = (further <= ends) & (matrix.indices[np.minimum(further, matrix.nnz) - 1] < columns)
         place = np.where(passed, further, place)
         step >>= 1
     there = place < ends

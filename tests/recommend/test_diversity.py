@@ -57,8 +57,8 @@ def test_msd_by_hand():
 
 
 def test_msd_forgets_what_lies_ten_ranks_above():
-    """Place 0 and places 10 and 11 are twins, the others are unlike: from rank 11 on nine others were listed last, so
-    the first twin costs nothing there, and the second no more than the first."""
+    """Places 0, 10 and 11 are alike, the others are unlike each other: at rank 11 the nine listed last are all unlike
+    place 10, which costs nothing there; at rank 12 place 10 is among them, and place 11 costs one likeness."""
     vectors = np.eye(12)
     vectors[10:] = vectors[0]
     found = msd(np.arange(12)[None], np.linspace(1.0, 0.9, 12)[None], vectors, np.array([50.0]), 12)
