@@ -219,6 +219,7 @@ class Ranker:
     lesson_min_users: int
     lesson_warm_up_days: float
     boosting_forests: int
+    boosting_misses: float
     boosting_rounds: int
     boosting_rate: float
     boosting_leaves: int
@@ -237,6 +238,8 @@ class Ranker:
             raise ValueError("lessons must be 0 (the blend ranks alone) or more")
         if self.boosting_forests < 1:
             raise ValueError("boosting_forests must be 1 or more; lessons=0 leaves trees away")
+        if self.boosting_misses < 1:
+            raise ValueError("boosting_misses must be 1 or more: trees learn from what was not taken, too")
         if not 0 < self.boosting_feature_share <= 1:
             raise ValueError("boosting_feature_share must be above 0 and at most 1")
         if not 0 <= self.boosting_share <= 1:

@@ -50,6 +50,7 @@ def test_a_wrong_override_is_named_as_it_was_typed():
     [
         ("ranker.boosting_share=1.5", "boosting_share must be from 0"),
         ("ranker.boosting_feature_share=0", "boosting_feature_share must be above 0"),
+        ("ranker.boosting_misses=0.5", "boosting_misses must be 1 or more"),
         ("ranker.lesson_days=0", "lesson_days must be 1 or more"),
     ],
 )

@@ -1,8 +1,8 @@
 """Gradient-boosted trees over the features of a user and a candidate: the chance that it is taken. LightGBM, no Spark.
 
-Several forests, alike but for the features drawn for each tree, speak as one: which features the first trees happen to
-draw decides more of the order than is right. Trees travel as LightGBM's own text, in bytes: readable, versioned by
-content, and nothing in it is run.
+Several forests, alike but for what is drawn for each (misses, and the features of each tree), speak as one: which
+features the first trees happen to draw decides more of the order than is right. Trees travel as LightGBM's own text, in
+bytes: readable, versioned by content, and nothing in it is run.
 """
 
 import functools
@@ -26,6 +26,8 @@ def fit(features: np.ndarray, hits: np.ndarray, settings: Ranker) -> np.ndarray:
     """(b,) uint8: boosting_forests times trees as text, from features (k, F), see features.with_blend, and hits (k,)
     bool.
 
+    Each forest learns from all hits and draws boosting_misses misses a hit, each of which counts for those that were
+    left out (King and Zeng 2001, "Logistic Regression in Rare Events Data"): the chances stay chances.
     NO_TREES without both kinds of rows. A leaf's Hessian of the log loss, the sum of chance * (1 - chance), is at least
     boosting_leaf_hits: so many expected hits where hits are rare. A bound in rows lets in leaves of one hit where one
     candidate of a hundred is taken.
@@ -46,23 +48,31 @@ def fit(features: np.ndarray, hits: np.ndarray, settings: Ranker) -> np.ndarray:
         "max_bin": _BINS,
         "verbose": -1,
     }
-    read = _blank(features, settings.boosting_without)
-    rows = lgb.Dataset(read, hits.astype(np.float32), feature_name=list(TREE_FEATURES), free_raw_data=False)
-    seeds = [settings.seed + forest for forest in range(settings.boosting_forests)]
-    forests = [lgb.train(parameters | {"seed": seed}, rows, settings.boosting_rounds) for seed in seeds]
+    unread, forests = _columns(settings.boosting_without), []
+    for seed in range(settings.seed, settings.seed + settings.boosting_forests):
+        kept, weights = _drawn(hits, settings.boosting_misses, seed)
+        read = features[kept]
+        read[:, unread] = 0.0  # LightGBM neither splits by a constant nor draws it
+        rows = lgb.Dataset(read, hits[kept].astype(np.float32), weight=weights, feature_name=list(TREE_FEATURES))
+        forests.append(lgb.train(parameters | {"seed": seed}, rows, settings.boosting_rounds))
     return np.frombuffer(_END.join(one.model_to_string() for one in forests).encode(), dtype=np.uint8)
 
 
-def _blank(features: np.ndarray, without: tuple[str, ...]) -> np.ndarray:
-    """The features (k, F) with nothing in the columns that trees must not read: LightGBM neither splits by a constant
-    nor draws it. ConfigError: no such feature."""
-    odd = sorted(set(without) - set(TREE_FEATURES))
+def _drawn(hits: np.ndarray, misses: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (r,) of all hits and, by chance, of so many misses for each; weights (r,): how many rows each stands
+    for."""
+    share = min(1.0, misses * np.sum(hits) / np.sum(~hits))
+    kept = np.flatnonzero(hits | (np.random.default_rng(seed).random(len(hits)) < share))
+    return kept, np.where(hits[kept], 1.0, 1.0 / share)
+
+
+def _columns(names: tuple[str, ...]) -> list[int]:
+    """Where the features of these names stand. ConfigError: no such feature."""
+    odd = sorted(set(names) - set(TREE_FEATURES))
     if odd:
         known = ", ".join(TREE_FEATURES)
         raise ConfigError(f"ranker.boosting_without: no features of the trees: {', '.join(odd)}", f"known are: {known}")
-    blank = features.copy() if without else features
-    blank[:, [TREE_FEATURES.index(name) for name in without]] = 0.0
-    return blank
+    return [TREE_FEATURES.index(name) for name in names]
 
 
 def chances(trees: np.ndarray, features: np.ndarray, rows: np.ndarray) -> np.ndarray:

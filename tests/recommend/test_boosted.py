@@ -72,6 +72,26 @@ def test_further_forests_are_asked_about_the_best_by_the_first():
         assert of_all[mine].tolist() == (first[mine] >= bar).tolist()
 
 
+def test_the_misses_that_are_drawn_count_for_those_left_out():
+    """1,000 hits among 11,000 rows: 2 misses a hit are drawn, and stand for 5 rows each."""
+    hits = np.arange(11_000) % 11 == 0
+    kept, weights = boosted._drawn(hits, 2.0, 3)
+    assert hits[kept].sum() == 1_000 and (weights[hits[kept]] == 1).all()
+    assert len(kept) == pytest.approx(3_000, abs=150) and weights[~hits[kept]] == pytest.approx(5.0)
+    others, _ = boosted._drawn(hits, 2.0, 4)
+    assert not np.array_equal(kept, others)
+    everything, ones = boosted._drawn(hits, 10.0, 3)
+    assert np.array_equal(everything, np.arange(11_000)) and (ones == 1).all()
+
+
+def test_chances_stay_chances_where_few_misses_are_drawn():
+    """Rows are hits once in 20, whatever is read, and three misses of 19 are drawn for each."""
+    values = np.random.default_rng(6).random((40_000, len(TREE_FEATURES))).astype(np.float32)
+    few = dataclasses.replace(SETTINGS, boosting_misses=3.0, boosting_rounds=5, boosting_leaf_hits=100)
+    trees = boosted.fit(values, np.arange(40_000) % 20 == 0, few)
+    assert boosted.chances(trees, values, np.arange(40_000)).mean() == pytest.approx(0.05, rel=0.05)
+
+
 def test_same_lessons_same_trees():
     one, other = (boosted.fit(*lessons(), SETTINGS) for _ in range(2))
     assert np.array_equal(one, other)
