@@ -6,10 +6,12 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import shutil
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 
 @pytest.fixture(scope="session")
@@ -43,13 +45,33 @@ def fixed_keys():
 
 
 @pytest.fixture(scope="session")
-def sample_log(tmp_path_factory) -> Path:
+def made_once(tmp_path_factory):
+    """A function that gives a folder which the first worker of the run that asks for it makes, and the others wait for:
+    a night takes minutes. Read it only, or copy it."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        folder, finished = shared / name, shared / f"{name}.finished"
+        with FileLock(shared / f"{name}.lock"):
+            if not finished.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what a worker that failed has left
+                make(folder)
+                finished.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def sample_log(made_once) -> Path:
     """A small planted shop: nine days of day files from 2026-01-01."""
     from interest_model.sample import write_log
 
-    folder = tmp_path_factory.mktemp("sample")
-    write_log(folder, "shop", users=80, days=9, seed=1, first_day=date(2026, 1, 1))
-    return folder
+    return made_once(
+        "sample_log", lambda folder: write_log(folder, "shop", users=80, days=9, seed=1, first_day=date(2026, 1, 1))
+    )
 
 
 @pytest.fixture(scope="session")
@@ -65,17 +87,17 @@ def run_nights(spark, fixed_keys):
 
 
 @pytest.fixture(scope="session")
-def first_night_warehouse(run_nights, sample_log, tmp_path_factory) -> Path:
+def first_night_warehouse(run_nights, sample_log, made_once) -> Path:
     """Tables of the last night but one of the sample, which takes in all days before it."""
-    warehouse = tmp_path_factory.mktemp("first_night") / "warehouse"
-    run_nights(sample_log, warehouse, date(2026, 1, 8))
-    return warehouse
+    return made_once("first_night", lambda warehouse: run_nights(sample_log, warehouse, date(2026, 1, 8)))
 
 
 @pytest.fixture(scope="session")
-def night_warehouse(run_nights, sample_log, first_night_warehouse, tmp_path_factory) -> Path:
+def night_warehouse(run_nights, sample_log, first_night_warehouse, made_once) -> Path:
     """Tables of the last two nights of the sample, so that the second has lists to judge."""
-    warehouse = tmp_path_factory.mktemp("night") / "warehouse"
-    shutil.copytree(first_night_warehouse, warehouse)
-    run_nights(sample_log, warehouse, date(2026, 1, 9))
-    return warehouse
+
+    def second_night(warehouse: Path) -> None:
+        shutil.copytree(first_night_warehouse, warehouse)
+        run_nights(sample_log, warehouse, date(2026, 1, 9))
+
+    return made_once("two_nights", second_night)

@@ -68,7 +68,7 @@ def launch(starter: str, folder: Path, **environment: str) -> dict:
         "INTEREST_RAW_KEY": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
     }
     done = subprocess.run(
-        command, cwd=folder, env=machine | environment, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=folder, env=machine | environment, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     facts = json.loads(done.stdout.strip().splitlines()[-1])
