@@ -48,22 +48,29 @@ def fit(features: np.ndarray, hits: np.ndarray, settings: Ranker) -> np.ndarray:
         "max_bin": _BINS,
         "verbose": -1,
     }
-    unread, forests = _columns(settings.boosting_without), []
+    share = min(1.0, settings.boosting_misses * np.sum(hits) / np.sum(~hits))
+    rows, forests = None, []
     for seed in range(settings.seed, settings.seed + settings.boosting_forests):
-        kept, weights = _drawn(hits, settings.boosting_misses, seed)
-        read = features[kept]
-        read[:, unread] = 0.0  # LightGBM neither splits by a constant nor draws it
-        rows = lgb.Dataset(read, hits[kept].astype(np.float32), weight=weights, feature_name=list(TREE_FEATURES))
+        if rows is None or share < 1.0:  # where every miss is kept all forests learn from the same rows
+            rows = _rows(features, hits, _drawn(hits, share, seed), settings.boosting_without)
         forests.append(lgb.train(parameters | {"seed": seed}, rows, settings.boosting_rounds))
     return np.frombuffer(_END.join(one.model_to_string() for one in forests).encode(), dtype=np.uint8)
 
 
-def _drawn(hits: np.ndarray, misses: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (r,) of all hits and, by chance, of so many misses for each; weights (r,): how many rows each stands
+def _drawn(hits: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (r,) of all hits and, by chance, of this share of the misses; weights (r,): how many rows each stands
     for."""
-    share = min(1.0, misses * np.sum(hits) / np.sum(~hits))
     kept = np.flatnonzero(hits | (np.random.default_rng(seed).random(len(hits)) < share))
     return kept, np.where(hits[kept], 1.0, 1.0 / share)
+
+
+def _rows(features: np.ndarray, hits: np.ndarray, drawn: tuple, without: tuple[str, ...]) -> lgb.Dataset:
+    """What a forest learns from: the rows drawn (see _drawn), with nothing in the columns that trees must not read."""
+    kept, weights = drawn
+    read = features[kept]
+    read[:, _columns(without)] = 0.0  # LightGBM neither splits by a constant nor draws it
+    names = list(TREE_FEATURES)
+    return lgb.Dataset(read, hits[kept].astype(np.float32), weight=weights, feature_name=names, free_raw_data=False)
 
 
 def _columns(names: tuple[str, ...]) -> list[int]:

@@ -73,15 +73,28 @@ def test_further_forests_are_asked_about_the_best_by_the_first():
 
 
 def test_the_misses_that_are_drawn_count_for_those_left_out():
-    """1,000 hits among 11,000 rows: 2 misses a hit are drawn, and stand for 5 rows each."""
+    """1,000 hits among 11,000 rows: a fifth of the misses is drawn, 2 a hit, and each stands for 5 rows."""
     hits = np.arange(11_000) % 11 == 0
-    kept, weights = boosted._drawn(hits, 2.0, 3)
+    kept, weights = boosted._drawn(hits, 0.2, 3)
     assert hits[kept].sum() == 1_000 and (weights[hits[kept]] == 1).all()
     assert len(kept) == pytest.approx(3_000, abs=150) and weights[~hits[kept]] == pytest.approx(5.0)
-    others, _ = boosted._drawn(hits, 2.0, 4)
+    others, _ = boosted._drawn(hits, 0.2, 4)
     assert not np.array_equal(kept, others)
-    everything, ones = boosted._drawn(hits, 10.0, 3)
+    everything, ones = boosted._drawn(hits, 1.0, 3)
     assert np.array_equal(everything, np.arange(11_000)) and (ones == 1).all()
+
+
+def test_rows_are_read_once_where_nothing_is_drawn_and_anew_for_each_forest_where_something_is(monkeypatch):
+    """2,000 rows, one hit in four: three misses a hit are all of them, two are not."""
+    values, _ = lessons()
+    asked = []
+    draw = boosted._drawn
+    monkeypatch.setattr(boosted, "_drawn", lambda *given: asked.append(given[1:]) or draw(*given))
+    for misses, expected in ((2.0, [2 / 3] * 3), (20.0, [1.0])):
+        asked.clear()
+        boosted.fit(values, np.arange(2_000) % 4 == 0, dataclasses.replace(SETTINGS, boosting_misses=misses))
+        assert [share for share, _ in asked] == pytest.approx(expected)
+        assert len({seed for _, seed in asked}) == len(expected)
 
 
 def test_chances_stay_chances_where_few_misses_are_drawn():
