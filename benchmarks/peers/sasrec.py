@@ -1,18 +1,22 @@
 """RecTools' SASRec as a peer: size and number of epochs searched on the inner slice, then refitted.
 
-    python benchmarks/peers/sasrec.py FOLDER       in the environment that `make peers` builds
+    python benchmarks/peers/sasrec.py FOLDER [--sizes 64 128] [--epochs 4 8 12 16] [--negatives 0]
+                                                                in the environment that `make peers` builds
 
-FOLDER and the inner slice: see models.py. On the CPU. Each of SIZES is trained once and judged after each of EPOCHS, so
-that no fit has more than the last of them and the search no more than len(SIZES) times as many. Full softmax, sessions
-of 100 items, the rest as the library has it, but for smaller batches: a log of a few thousand users would else take
-hardly any steps in an epoch.
+FOLDER and the inner slice: see models.py. On the CPU. Each size (of embeddings, attention and feed-forward alike) is
+trained once and judged after each of the epochs, so that no fit has more than the last of them and the search no more
+than as many for each size. Full softmax, or over so many --negatives where catalogue and users are too many for it;
+sessions of 100 items, the rest as the library has it, but for smaller batches: a log of a few thousand users would else
+take hardly any steps in an epoch.
 """
 
 import argparse
 import logging
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,10 +27,16 @@ from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import SASRecModel
 
-SIZES = (64, 128)  # of embeddings, attention and feed-forward alike
-EPOCHS = (4, 8, 12, 16)
 SESSION = 100
 BATCH = 32
+
+
+class Search(NamedTuple):
+    """What is tried: sizes, each after each of the epochs (ascending); negatives of each batch, 0: a full softmax."""
+
+    sizes: list[int]
+    epochs: list[int]
+    negatives: int
 
 
 def dataset(log: Log) -> Dataset:
@@ -44,11 +54,12 @@ def trainer() -> Trainer:
     )  # fmt: skip
 
 
-def untrained(size: int) -> SASRecModel:
+def untrained(size: int, negatives: int) -> SASRecModel:
     seed_everything(SEED)
+    loss = {"loss": "sampled_softmax", "n_negatives": negatives} if negatives else {"loss": "softmax"}
     return SASRecModel(
-        n_factors=size, n_blocks=2, n_heads=2, dropout_rate=0.2, session_max_len=SESSION, loss="softmax", lr=1e-3,
-        batch_size=BATCH, get_trainer_func=trainer, recommend_torch_device="cpu",
+        n_factors=size, n_blocks=2, n_heads=2, dropout_rate=0.2, session_max_len=SESSION, lr=1e-3,
+        batch_size=BATCH, get_trainer_func=trainer, recommend_torch_device="cpu", **loss,
     )  # fmt: skip
 
 
@@ -62,19 +73,19 @@ def lister(made: SASRecModel, data: Dataset) -> search.Lister:
     return lists
 
 
-def candidates(log: Log) -> Iterator[tuple[tuple[int, int], search.Lister]]:
+def candidates(asked: Search, log: Log) -> Iterator[tuple[tuple[int, int], search.Lister]]:
     """Every (size, epochs), the epochs of one size along one training."""
     data = dataset(log)
-    for size in SIZES:
-        made = untrained(size)
-        for done, epochs in zip((0, *EPOCHS), EPOCHS, strict=False):
+    for size in asked.sizes:
+        made = untrained(size, asked.negatives)
+        for done, epochs in zip((0, *asked.epochs), asked.epochs, strict=False):
             made.fit_partial(data, min_epochs=epochs - done, max_epochs=epochs - done)
             yield (size, epochs), lister(made, data)
 
 
-def fit(log: Log, setting: tuple[int, int]) -> search.Lister:
+def fit(asked: Search, log: Log, setting: tuple[int, int]) -> search.Lister:
     size, epochs = setting
-    data, made = dataset(log), untrained(size)
+    data, made = dataset(log), untrained(size, asked.negatives)
     made.fit_partial(data, min_epochs=epochs, max_epochs=epochs)
     return lister(made, data)
 
@@ -82,9 +93,14 @@ def fit(log: Log, setting: tuple[int, int]) -> search.Lister:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--epochs", type=int, nargs="+", default=[4, 8, 12, 16])
+    parser.add_argument("--negatives", type=int, default=0)
+    options = parser.parse_args()
     warnings.simplefilter("ignore")  # of the libraries about each other
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    search.run(search.Peer("sasrec", candidates, fit), parser.parse_args().folder)
+    asked = Search(options.sizes, options.epochs, options.negatives)
+    search.run(search.Peer("sasrec", partial(candidates, asked), partial(fit, asked)), options.folder)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ def days(sequences) -> list[list[float]]:
     return [np.sort(40 * rng.random(len(items))).tolist() for items in sequences]
 
 
-def test_it_learns_what_comes_next_and_leaves_out_what_was_seen(python, sequences, days, tmp_path):
+@pytest.mark.parametrize("negatives", [0, 8])
+def test_it_learns_what_comes_next_and_leaves_out_what_was_seen(python, sequences, days, tmp_path, negatives):
     users = [f"u{k:03d}" for k in range(N_USERS)]
     following = [(items[-1] + 1) % N_ITEMS for items in sequences]
     for name, columns in (
@@ -42,7 +43,8 @@ def test_it_learns_what_comes_next_and_leaves_out_what_was_seen(python, sequence
         pq.write_table(pa.table({"user_id": users, **columns}), tmp_path / name / "part.parquet")
     facts = {"n_items": N_ITEMS, "at_day": 40.0, "length": 5, "variants": ["novel", "repeat"]}
     (tmp_path / "split.json").write_text(json.dumps(facts))
-    subprocess.run([python, PEERS / "sasrec.py", tmp_path], check=True)
+    searched = ["--sizes", "64", "--epochs", "8", "16", "--negatives", str(negatives)]
+    subprocess.run([python, PEERS / "sasrec.py", tmp_path, *searched], check=True)
     lists = {name: pq.read_table(tmp_path / "lists" / f"sasrec-{name}.parquet") for name in facts["variants"]}
     assert all(rows["user_id"].to_pylist() == users for rows in lists.values())
     firsts = [one[0] for one in lists["repeat"]["listed"].to_pylist()]
