@@ -43,7 +43,7 @@ def test_it_learns_what_comes_next_and_leaves_out_what_was_seen(python, sequence
         pq.write_table(pa.table({"user_id": users, **columns}), tmp_path / name / "part.parquet")
     facts = {"n_items": N_ITEMS, "at_day": 40.0, "length": 5, "variants": ["novel", "repeat"]}
     (tmp_path / "split.json").write_text(json.dumps(facts))
-    searched = ["--sizes", "64", "--epochs", "8", "16", "--negatives", str(negatives)]
+    searched = ["--sizes", "16", "64", "--epochs", "8", "16", "--negatives", str(negatives)]
     subprocess.run([python, PEERS / "sasrec.py", tmp_path, *searched], check=True)
     lists = {name: pq.read_table(tmp_path / "lists" / f"sasrec-{name}.parquet") for name in facts["variants"]}
     assert all(rows["user_id"].to_pylist() == users for rows in lists.values())
