@@ -35,7 +35,7 @@ nightly: env  ## one night, by default of a sample log; RAW= SOURCE= RUN_DATE= W
 	@make/nightly.sh "$(RAW)" "$(SOURCE)" "$(RUN_DATE)" "$(WAREHOUSE)"
 
 test: env readers airflow-env  ## fast and spark lanes, and what of slow fits ten minutes
-	@SECONDS=0; $(PYTEST) -n 2 --dist loadfile -m "not gpu and not long" --durations=15 && echo "tests passed in $$SECONDS seconds"
+	@SECONDS=0; $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not gpu and not long" --durations=15 && echo "tests passed in $$SECONDS seconds"
 
 test-all: env readers airflow-env  ## everything this machine can run
 	@SECONDS=0; $(PYTEST) && echo "all tests passed in $$SECONDS seconds"

@@ -109,7 +109,7 @@ class Model:
     scales (M,) float64: typical top score of each member, in MEMBERS order.
     weights_novel, weights_repeat (M,) float64: the blend where seen items are left out, and where nothing is.
     half_lives (3,) float64, days: popularity's (searched), the query's, the own items'.
-    history_length () int64: latest events of a user that the personal members read.
+    history_length () int64: latest events of a user that the personal members read; `own` reads all.
     first_days (n,) float64: when an item was first seen, days since epoch.
     popular (p,) int32 ascending: the most popular items of each half life.
     item_facts (n, f) float32: see features.item_facts, at the night.

@@ -7,7 +7,7 @@ import numpy as np
 
 from interest_model.recommend.blend import MEMBERS, PERSONAL_MEMBERS, Collaborative, Model
 from interest_model.recommend.context import Context
-from interest_model.recommend.histories import Histories, latest
+from interest_model.recommend.histories import latest
 from interest_model.recommend.member_scores import once
 from interest_model.recommend.sparse_scores import lookup
 
@@ -34,7 +34,7 @@ def speaking_for(context: Context, model: Model, rows) -> tuple[np.ndarray, np.n
     rows: users (r,), items (r,), origins (r,), see scoring.Lists. Popularity comes from nobody's own items.
     """
     users, items, origins = rows
-    own = _own_items(latest(context.histories, int(model.history_length)), context, float(model.half_lives[2]))
+    own = _own_items(context, model)
     because, because_days = np.full((len(users), NAMED), -1, dtype=np.int64), np.full((len(users), NAMED), np.nan)
     for name in PERSONAL_MEMBERS:
         asked = np.flatnonzero(origins == MEMBERS.index(name))
@@ -61,10 +61,11 @@ def _largest(row: np.ndarray, strength: np.ndarray) -> Iterator[np.ndarray]:
         left[first] = 0.0
 
 
-def _own_items(histories: Histories, context: Context, half_life: float) -> _Own:
+def _own_items(context: Context, model: Model) -> _Own:
+    histories, n_items = context.histories, model.n_items
     own, recent = context.members["own"], context.members["own_recent"]
-    taken = once(histories, own.shape[1], context.at_day, half_life)
-    n_items = own.shape[1]
+    read = latest(histories, int(model.history_length))  # what EASE and factors know of the user
+    taken = once(read, n_items, context.at_day, float(model.half_lives[2]))
     keys = histories.rows * n_items + histories.items
     keys, first_from_end = np.unique(keys[::-1], return_index=True)
     days = histories.days[::-1][first_from_end]

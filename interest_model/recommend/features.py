@@ -95,7 +95,7 @@ def pair_features(context: Context, model: Model, rows: np.ndarray, columns: np.
     model: its item facts, topics and history length.
     """
     histories = latest(context.histories, int(model.history_length))
-    own, user = _own_features(histories, model.n_items, context.at_day, rows, columns)
+    own, user = _own_features(context.histories, model.n_items, context.at_day, rows, columns)
     said = {name: lookup(context.members[name], rows, columns) for name in PERSONAL_MEMBERS}
     ranks = [np.log(ranks_within(rows, values)) for values in (said["ease"], said["lift"])]
     interests = of_items(context.interests, model, histories.n_users, rows, columns)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -38,6 +40,17 @@ def test_ages_and_gaps_by_hand(pairs):
     assert pairs["own_60_days"][0, 0] == pytest.approx(halved.sum())
     assert pairs["user_last_days"][:2, 0].tolist() == pytest.approx([np.log(2), np.log(3)])
     assert pairs["user_first_days"][:2, 0].tolist() == pytest.approx([np.log(9.8), np.log(3)])
+
+
+def test_own_days_reach_back_further_than_the_history_that_finds_new_items(pairs):
+    known = histories(WORLD)
+    model = dataclasses.replace(fitted(known, 3, 10.0), history_length=np.array(1))
+    rows, columns = np.repeat(np.arange(3), 3), np.tile(np.arange(3), 3)
+    found = features.pair_features(context_at(known, model, 10.0), model, rows, columns).T.reshape(-1, 3, 3)
+    short = dict(zip(FEATURES, found, strict=True))
+    for name in ("own_days", "own_share", "own_last_days", "own_gaps", "user_days", "user_first_days"):
+        assert short[name].tolist() == pairs[name].tolist(), name
+    assert short["taste_age"][0, 0] == pytest.approx(np.log1p(7.8), abs=1e-5)  # of the latest event alone
 
 
 def test_taste_is_the_mean_age_and_users_of_what_the_user_took(pairs):

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from interest_model.interest.states_of_users import StateSettings
 from interest_model.interest.strength import EARTH_RADIUS_KM
 from interest_model.recommend import evidence, member_scores
-from interest_model.recommend.blend import ItemTopics, Model
+from interest_model.recommend.blend import MEMBERS, ItemTopics, Model
 from interest_model.recommend.context import context_at
 from interest_model.recommend.interests import interest_states, lifts, rule_numbers
 from interest_model.recommend.member_scores import content_scores, factor_scores, interest_scores, once, queries
@@ -25,6 +25,21 @@ def test_queries_halve_with_age_and_add_up():
 def test_an_item_taken_often_counts_once_by_its_last_time():
     found = once(histories({"a": [(1, 6.0), (0, 8.0), (1, 8.0), (1, 8.0)], "b": [(0, 10.0)]}), 2, 10.0, 2.0).toarray()
     assert found.tolist() == [[0.5, 0.5], [1.0, 0.0]]
+
+
+def test_own_items_count_however_far_back_they_lie_and_are_named(board):
+    """Of user a's four items the latest two are read by what finds other items; what a comes back to is all of them."""
+    short = dataclasses.replace(board, history_length=np.array(2))
+    context = context_at(histories({"a": [(0, 5.0), (2, 6.0), (4, 38.0), (6, 39.0)]}), short, 40.0)
+    whole = context_at(context.histories, board, 40.0)
+    assert context.members["own"].toarray()[0, [0, 2, 4, 6]].min() > 0
+    assert (context.members["own"] != whole.members["own"]).nnz == 0
+    for name in ("own_recent", "ease", "factors", "transitions"):
+        assert (context.members[name] != whole.members[name]).nnz > 0, name
+    rows = np.array([0]), np.array([2]), np.array([MEMBERS.index("own")])
+    because, days = evidence.speaking_for(context, short, rows)
+    assert because.tolist() == [[2, -1, -1]] and days[0, 0] == 6.0
+    assert 0 not in evidence.speaking_for(context, short, (*rows[:2], np.array([MEMBERS.index("ease")])))[0]
 
 
 def test_ease_and_factors_hear_a_rare_item_beside_one_taken_daily():
