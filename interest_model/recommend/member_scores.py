@@ -34,8 +34,8 @@ def once(histories: Histories, n_items: int, at_day: float, half_life: float) ->
 def member_scores(histories: Histories, model: Model, at_day: float, interests: States) -> dict[str, sp.csr_matrix]:
     """Scores of the PERSONAL_MEMBERS, tempered, each (n_users, n_items) CSR; an absent entry is a score of zero.
 
-    Only the latest model.history_length events of each user are read, but `own` counts all in histories: what people come
-    back to may lie further back than what leads them on. interests: the users' states at at_day.
+    Only the latest model.history_length events of each user are read, but `own` counts all in histories: what people
+    come back to may lie further back than what leads them on. interests: the users' states at at_day.
     """
     _, query_half_life, own_half_life = model.half_lives
     own = queries(histories, model.n_items, at_day, own_half_life)
