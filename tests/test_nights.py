@@ -10,12 +10,14 @@ import pytest
 from interest_model import commands, reading
 from interest_model.errors import CheckError, ClaimError
 from interest_model.flow import JOBS, STEPS
+from interest_model.job import open_night
+from interest_model.nightly import run_night
 from interest_model.storage import Storage, compare_frames
 from interest_model.tables import ALL, BY_NAME
 from tests.nights import options
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
-FIRST, SECOND = date(2026, 1, 8), date(2026, 1, 9)
+FIRST, SECOND, THIRD = date(2026, 1, 8), date(2026, 1, 9), date(2026, 1, 10)
 
 
 def differing(left: Storage, right: Storage, late: bool = False, start: date | None = None) -> dict[str, str]:
@@ -80,22 +82,36 @@ def test_a_night_killed_before_a_step_and_run_again_gives_the_same_tables(
     assert differing(Storage(spark, str(night_warehouse)), Storage(spark, str(warehouse))) == {}
 
 
-def test_a_failed_night_leaves_yesterdays_lists_and_says_so_in_runs(
-    spark, run_nights, sample_log, night_warehouse, tmp_path, monkeypatch
-):
-    warehouse = copy_of(night_warehouse, tmp_path)
+@pytest.fixture(scope="module")
+def failed_night(run_nights, sample_log, night_warehouse, tmp_path_factory):
+    """Tables after the night of THIRD, a day without a file, has failed at its last step."""
+    warehouse = copy_of(night_warehouse, tmp_path_factory.mktemp("failed"))
 
     def failing(night):
         raise CheckError("the checks failed")
 
-    monkeypatch.setattr(importlib.import_module("jobs.daily_recommendations"), "run", failing)
-    with pytest.raises(CheckError):
-        run_nights(sample_log, warehouse, date(2026, 1, 10))
-    storage = Storage(spark, str(warehouse))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.import_module("jobs.daily_recommendations"), "run", failing)
+        with pytest.raises(CheckError):
+            run_nights(sample_log, warehouse, THIRD)
+    return warehouse
+
+
+def test_a_failed_night_leaves_yesterdays_lists_and_says_so_in_runs(spark, failed_night):
+    storage = Storage(spark, str(failed_night))
     assert reading.newest_run_date(storage) == SECOND
-    failed = storage.read("runs").where("run_date = DATE'2026-01-10' and state = 'failed'").collect()
+    failed = storage.read("runs").where(f"run_date = DATE'{THIRD}' and state = 'failed'").collect()
     assert {row["job"] for row in failed} == {"daily_recommendations", "night"}
     assert all("the checks failed" in row["message"] for row in failed)
+
+
+def test_a_day_without_a_file_is_a_night_without_events(spark, sample_log, failed_night, tmp_path):
+    warehouse = copy_of(failed_night, tmp_path)
+    run_night(open_night(options(sample_log, warehouse, THIRD), THIRD, spark), None, ["daily_recommendations"])
+    storage = Storage(spark, str(warehouse))
+    (events,) = storage.read("runs").where(f"run_date = DATE'{THIRD}' and job = 'events'").collect()
+    assert events["rows"]["read"] == events["rows"]["accepted"] == 0
+    assert not storage.read_day("daily_recommendations", THIRD).isEmpty()
 
 
 @pytest.mark.long
@@ -147,14 +163,6 @@ def test_a_day_that_another_run_holds_is_refused_and_when_taken_over_gives_the_s
     rerun = Storage(spark, str(warehouse))
     assert rerun.version("daily_recommendations") > versions["daily_recommendations"]
     assert differing(Storage(spark, str(night_warehouse)), rerun) == {}
-
-
-def test_a_day_without_a_file_is_a_night_without_events(spark, run_nights, sample_log, night_warehouse, tmp_path):
-    warehouse = copy_of(night_warehouse, tmp_path)
-    night = run_nights(sample_log, warehouse, date(2026, 1, 10))
-    counts = night.steps[0].counts
-    assert counts["read"] == counts["accepted"] == 0
-    assert not Storage(spark, str(warehouse)).read_day("daily_recommendations", date(2026, 1, 10)).isEmpty()
 
 
 def test_a_dry_run_writes_nothing(spark, sample_log, tmp_path, fixed_keys, capsys):
