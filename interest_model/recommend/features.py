@@ -34,7 +34,8 @@ the user's events (half life 60 days) of ln(1 + the item's age when it was taken
 small one; taste_users, taste_price: the same of users and price; *_match: age_days, users and price minus the
 user's taste. The members' scores; ease_rank, lift_rank: ln(rank) among the user's candidates. interest_*: see
 interests.of_items; attribute_lift: see attributes; audience_*: see audience. NaN where a price is not known.
-own_*, user_days, user_last_days and user_first_days read all events of a user, the others the latest history_length."""
+own_*, user_days, user_last_days and user_first_days read all events of a user, tastes and attribute_lift the latest
+history_length."""
 
 TREE_FEATURES = (*FEATURES, "blend", "blend_rank")
 """What the boosted ranker reads: beside FEATURES ln of the blend's score, and of its rank among the candidates."""

@@ -39,9 +39,9 @@ def member_scores(histories: Histories, model: Model, at_day: float, interests: 
     """
     _, query_half_life, own_half_life = model.half_lives
     own = queries(histories, model.n_items, at_day, own_half_life)
-    histories = latest(histories, int(model.history_length))
-    recent = queries(histories, model.n_items, at_day, query_half_life)
-    taken = once(histories, model.n_items, at_day, own_half_life)
+    read = latest(histories, int(model.history_length))
+    recent = queries(read, model.n_items, at_day, query_half_life)
+    taken = once(read, model.n_items, at_day, own_half_life)
     share = _unit_rows(recent)
     learned = model.collaborative
     said = {
@@ -52,7 +52,7 @@ def member_scores(histories: Histories, model: Model, at_day: float, interests: 
         "nearby": (share @ model.nearby).tocsr(),
         "content": content_scores(share, model),
         "interests": interest_scores(interests, model, histories.n_users),
-        "sequence": sequence_scores(histories, model, at_day),
+        "sequence": sequence_scores(read, model, at_day),
         "own": own,
         "own_recent": recent,
     }

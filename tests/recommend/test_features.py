@@ -19,8 +19,12 @@ WORLD = {"a": [(0, 1.2), (0, 1.4), (1, 3.0), (0, 9.0)], "b": [(1, 8.0)], "c": []
 @pytest.fixture(scope="module")
 def pairs():
     """Features of every user and item of the small world at day 10, by name: (3, 3) arrays."""
+    return pairs_of_the_world()
+
+
+def pairs_of_the_world(**changes):
     known = histories(WORLD)
-    model = fitted(known, 3, 10.0)
+    model = dataclasses.replace(fitted(known, 3, 10.0), **changes)
     rows, columns = np.repeat(np.arange(3), 3), np.tile(np.arange(3), 3)
     found = features.pair_features(context_at(known, model, 10.0), model, rows, columns)
     return dict(zip(FEATURES, found.T.reshape(len(FEATURES), 3, 3), strict=True))
@@ -43,11 +47,7 @@ def test_ages_and_gaps_by_hand(pairs):
 
 
 def test_own_days_reach_back_further_than_the_history_that_finds_new_items(pairs):
-    known = histories(WORLD)
-    model = dataclasses.replace(fitted(known, 3, 10.0), history_length=np.array(1))
-    rows, columns = np.repeat(np.arange(3), 3), np.tile(np.arange(3), 3)
-    found = features.pair_features(context_at(known, model, 10.0), model, rows, columns).T.reshape(-1, 3, 3)
-    short = dict(zip(FEATURES, found, strict=True))
+    short = pairs_of_the_world(history_length=np.array(1))
     for name in ("own_days", "own_share", "own_last_days", "own_gaps", "user_days", "user_first_days"):
         assert short[name].tolist() == pairs[name].tolist(), name
     assert short["taste_age"][0, 0] == pytest.approx(np.log1p(7.8), abs=1e-5)  # of the latest event alone
