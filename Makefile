@@ -34,7 +34,8 @@ peers:  ## .venv-peers: other libraries' models, for benchmarks/peers (needs 6 G
 nightly: env  ## one night, by default of a sample log; RAW= SOURCE= RUN_DATE= WAREHOUSE= for your own
 	@make/nightly.sh "$(RAW)" "$(SOURCE)" "$(RUN_DATE)" "$(WAREHOUSE)"
 
-test: env readers airflow-env  ## fast and spark lanes, and what of slow fits ten minutes
+test:  ## fast and spark lanes, and what of slow fits ten minutes
+	@$(MAKE) --no-print-directory -j 3 env readers airflow-env
 	@SECONDS=0; $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not gpu and not long" --durations=15 && echo "tests passed in $$SECONDS seconds"
 
 test-all: env readers airflow-env  ## everything this machine can run

@@ -67,7 +67,7 @@ def read_log(folder: Path) -> Log:
 
 
 def counts_of(known: Histories, at_day: float, settings: Ranker) -> ItemCounts:
-    bins = bin_day(known.days, at_day - settings.learning_days - 28)
+    bins = bin_day(known.days, at_day, settings.learning_days + 28)
     pairs, sizes = np.unique(np.stack([known.items, bins]), axis=1, return_counts=True)
     return ItemCounts(pairs[0].astype(np.int32), pairs[1], sizes.astype(np.float64))
 

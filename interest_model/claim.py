@@ -16,6 +16,11 @@ def default_owner() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def days_held(folder: Path) -> list[date]:
+    """The days whose claim somebody holds."""
+    return [date.fromisoformat(one.stem) for one in folder.glob("[0-9]*.json")]
+
+
 @dataclass(frozen=True)
 class Claim:
     """A claim file for a day, below the folder `folder`."""

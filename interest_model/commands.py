@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from interest_model.errors import InterestModelError, UsageError
+from interest_model.errors import UsageError
 from interest_model.flow import JOBS
 from interest_model.job import Night, describe_steps, open_night
 from interest_model.models import models, rollback
@@ -58,7 +58,7 @@ def backfill(options: argparse.Namespace) -> None:
 
     Raises the first failure once all days have had their turn.
     """
-    failures: list[tuple[date, InterestModelError]] = []
+    failures: list[tuple[date, Exception]] = []
     night = open_night(options, options.run_date)
     with closing(tracker_of(night)) as tracker:
         for run_date in _days(options):
@@ -68,7 +68,7 @@ def backfill(options: argparse.Namespace) -> None:
                 continue
             try:
                 _one_night(night, tracker, options)
-            except InterestModelError as error:
+            except Exception as error:
                 failures.append((run_date, error))
                 night.reporter.say(f"{run_date}: {type(error).__name__}: {error}")
     if failures:

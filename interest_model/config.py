@@ -335,10 +335,16 @@ class Settings:
     tracking: Tracking
     runtime: Runtime
 
+    def __post_init__(self) -> None:
+        if self.behaviour.window_kind not in self.windows.kinds:
+            raise ValueError(f"key 'behaviour.window_kind' is none of windows.kinds: {', '.join(self.windows.kinds)}")
+
     def fingerprint(self) -> str:
-        """sha2-256 over every setting that can change a night's tables: not where and how it is run or tracked, nor how
-        the models are trained that it finds ready."""
+        """sha2-256 over every setting that can change a night's tables, of the topics' rules what their file holds: not
+        where and how it is run or tracked, nor how the models are trained that it finds ready."""
         content = dataclasses.asdict(self)
+        if self.topics.rules and Path(self.topics.rules).is_file():
+            content["topics"]["rules"] = hashlib.sha256(Path(self.topics.rules).read_bytes()).hexdigest()
         for section in ("runtime", "tracking", "model", "training"):
             content.pop(section)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -22,12 +22,12 @@ from interest_model.errors import InterestModelError, SetupError, UsageError
 from interest_model.flow import STEPS
 from interest_model.history.known import events_known
 from interest_model.job_arguments import add_night_arguments
-from interest_model.privacy import Keys, load_keys
+from interest_model.privacy import KEY_FILE, Keys, keys_of_tables, note_user_key
 from interest_model.report import Reporter, StepRecord
-from interest_model.runs import code_revision, covered_until, record_steps, settings_hash
+from interest_model.runs import code_revision, covered_until, end_run, raw_hash, settings_hash
 from interest_model.session import check_disk, start_session
 from interest_model.source import Source, load_source
-from interest_model.storage import Storage
+from interest_model.storage import Storage, local_path
 
 # jobs that take or give back the claim themselves, for nights whose steps are processes of their own
 UNDER_A_CLAIM = ("claim", "finish")
@@ -61,8 +61,8 @@ class Night:
     steps: list[StepRecord] = field(default_factory=list, init=False)
     model_version: str | None = field(default=None, init=False)
     metrics: dict[str, float] = field(default_factory=dict, init=False)
-    _covered: date | None | str = field(default="unknown", init=False)
     _made: dict[str, tuple] = field(default_factory=dict, init=False)
+    _raw_hash: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         # processes of one owner and day are one run
@@ -77,12 +77,22 @@ class Night:
         """The step that runs now."""
         return self.steps[-1]
 
+    @cached_property
+    def covered(self) -> dict[str, date]:
+        """For each step the latest earlier day for which it was done."""
+        return covered_until(self.storage, self.run_date)
+
     @property
     def after(self) -> date | None:
-        """Last arrival day that an earlier night has taken in; None: this is the first night."""
-        if self._covered == "unknown":
-            self._covered = covered_until(self.storage, self.run_date)
-        return self._covered  # type: ignore[return-value]
+        """Last arrival day that the step which runs now has taken in on an earlier night; None: this is its first. It
+        takes in what a night before it left, which failed at it after others were done."""
+        return self.covered.get(self.step.job)
+
+    def note_raw_files(self, noted: str | None = None) -> str:
+        """The fingerprint of the night's raw files (see runs.raw_hash) at the first call, or the one `noted`. It comes
+        before they are read: of a file that arrives meanwhile `backfill` sees that the night has not read it."""
+        self._raw_hash = noted or self._raw_hash or raw_hash(self)
+        return self._raw_hash
 
     @property
     def claim(self) -> Claim:
@@ -97,10 +107,12 @@ class Night:
     def keys(self) -> Keys:
         """The secrets of pseudonyms and refused lines; in local mode made on first use, which is said."""
         local = self.spark.sparkContext.master.startswith("local")
-        file = self.storage.local_folder("keys") / "keys.json"
-        keys, made = load_keys(os.environ, file if local else None)
+        folder = self.storage.local_folder("keys")
+        keys, made = keys_of_tables(folder, os.environ, make=local)
         if made:
-            self.reporter.say(f"made keys for pseudonyms and refused lines: {file} (keep it; local mode only)")
+            kept = folder / KEY_FILE
+            self.reporter.say(f"made keys for pseudonyms and refused lines: {kept} (keep it; local mode only)")
+        note_user_key(folder, keys)
         return keys
 
     def read(self, name: str) -> DataFrame:
@@ -181,17 +193,15 @@ def open_night(options: argparse.Namespace, run_date: date, spark: SparkSession 
     """The night that the arguments describe, with a session of its own unless one is given."""
     settings = load_settings(options.config, options.set)
     source = load_source(options.source)
-    if (
-        not options.raw.startswith(("hdfs:", "s3", "abfs", "gs:"))
-        and not Path(options.raw.removeprefix("file:")).is_dir()
-    ):
+    raw = local_path(options.raw)
+    if "://" not in raw and not Path(raw).is_dir():
         raise UsageError(f"--raw {options.raw}: there is no such folder")
     check_disk(Path(options.warehouse).absolute(), settings.runtime.min_free_disk_gb)
     spark = spark or start_session("interest-model", master=settings.runtime.master)
     spark.conf.set("spark.sql.shuffle.partitions", settings.runtime.shuffle_partitions)
     storage = Storage(spark, options.warehouse)
     owner = options.owner or default_owner()
-    return Night(run_date, settings, source, options.raw, storage, owner, options.takeover)
+    return Night(run_date, settings, source, raw, storage, owner, options.takeover)
 
 
 def main(
@@ -216,15 +226,14 @@ def run_alone(job: str, function: Callable[[Night], None], options: argparse.Nam
     try:
         night.run_step(job, function)
     finally:
-        record_steps(night.storage, night, night.steps)
-        if taken:
-            night.claim.release()
+        end_run(night, night.steps, release=taken)
 
 
 def describe_steps(night: Night, jobs: Sequence[str]) -> None:
     """What the steps would read and write, with the tables' present versions."""
     present = {name: night.storage.version(name) for name in night.storage.existing()}
-    night.reporter.say(f"run_date {night.run_date}: arrivals after {night.after or 'the beginning'} of {night.raw}")
+    after = night.covered.get("events", "the beginning")
+    night.reporter.say(f"run_date {night.run_date}: arrivals after {after} of {night.raw}")
     for step in STEPS:
         if step.job in jobs:
             reads = ", ".join(f"{name}@{present[name]}" if name in present else name for name in step.reads)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from interest_model.config import Tracking, load_settings
-from interest_model.errors import MissingTableError
+from interest_model.errors import InterestModelError, MissingTableError
 from interest_model.evaluation.report import text_table
 from interest_model.session import start_session
 from interest_model.storage import Storage, schema_of
@@ -54,18 +54,26 @@ def models(options: argparse.Namespace) -> None:
 
 
 def rollback(options: argparse.Namespace) -> None:
-    """Puts the champion's predecessor back, from the first night that has not been issued."""
+    """Puts the champion's predecessor back, from the first night that has not been issued.
+
+    Table promotions decides. A registry that has lost the version is told nothing: that may be why it is taken out.
+    """
     storage = Storage(start_session("interest-model"), options.warehouse)
     if not storage.exists("promotions"):
         raise MissingTableError(f"{options.warehouse}: no decision on any model there", "run jobs/train.py first")
     issued, held = newest_issued(storage), decisions(storage)
     start = date.min if issued is None else issued + timedelta(days=1)
     row = rolled_back(held, options.model, start)
+    registry = open_registry(storage, load_settings(options.config, options.set).tracking)
     record(storage, row)
-    registry = _registry(options, storage)
-    registry.note(options.model, row["version"], {"decision": row["state"], "reason": row["reason"]})
-    registry.point(options.model, "champion", row["champion"])
     print(f"model {options.model}: {row['reason']}, from the night of {row['from_run_date']} on")
+    try:
+        if registry is None:
+            raise MissingTableError(f"{options.warehouse}: no model registry there")
+        registry.note(options.model, row["version"], {"decision": row["state"], "reason": row["reason"]})
+        registry.point(options.model, "champion", row["champion"])
+    except InterestModelError as error:
+        print(f"warning: the registry does not show it, nights follow table promotions: {error}")
 
 
 def _registry(options: argparse.Namespace, storage: Storage) -> "Registry":

@@ -10,7 +10,7 @@ from interest_model.evaluation.report import day_metrics
 from interest_model.flow import JOBS
 from interest_model.job import Night
 from interest_model.report import StepRecord
-from interest_model.runs import record_start, record_steps, recorded_steps
+from interest_model.runs import end_run, raw_hash_of_events, record_start, record_steps, recorded_steps
 from interest_model.tracking import Tracker
 
 
@@ -33,10 +33,8 @@ def run_night(night: Night, tracker: Tracker | None = None, jobs: Sequence[str] 
         raise
     finally:
         total.seconds = round(time.monotonic() - begun, 3)
-        night.storage.spark.catalog.clearCache()
         total.inputs, total.outputs = dict(night.storage.versions_read), dict(night.storage.versions_written)
-        record_steps(night.storage, night, [total, *night.steps])
-        night.claim.release()
+        end_run(night, [total, *night.steps])
     if tracker is not None:
         night.metrics = day_metrics(night.read("evaluation"), night.run_date)
         tracker.log_night(night, total, night.steps)
@@ -59,6 +57,7 @@ def close_night(night: Night) -> None:
     total.seconds, total.state = round(sum(step.seconds for step in done), 3), "done"
     for step in done:
         total.inputs, total.outputs = step.inputs | total.inputs, total.outputs | step.outputs
+    night.note_raw_files(raw_hash_of_events(night))
     record_steps(night.storage, night, [total])
     night.claim.release()
     night.metrics = day_metrics(night.read("evaluation"), night.run_date)

@@ -19,6 +19,8 @@ from interest_model.errors import DataError, SetupError
 
 USER_KEY = "INTEREST_USER_KEY"
 RAW_KEY = "INTEREST_RAW_KEY"
+KEY_FILE = "keys.json"
+_NOTED = "user_key.fingerprint"
 PSEUDONYM_LENGTH = 32
 _LEAST_KEY_LENGTH = 16
 _REMEDY = (
@@ -44,6 +46,32 @@ class Keys:
             raise SetupError(f"{RAW_KEY} is no Fernet key", _REMEDY) from error
 
 
+def keys_of_tables(folder: Path, environment: Mapping[str, str], make: bool = False) -> tuple[Keys, bool]:
+    """The keys of the tables that `folder` lies beside, and whether they were made just now (`make`: local mode).
+
+    SetupError: as load_keys, or the user key is not the one noted there, and would make other users of the same people.
+    """
+    file, noted = folder / KEY_FILE, folder / _NOTED
+    keys, made = load_keys(environment, file if file.exists() or (make and not noted.exists()) else None)
+    if noted.exists() and noted.read_text(encoding="ascii") != _fingerprint(keys):
+        raise SetupError(
+            f"{USER_KEY} is not the key that these tables were first written with ({noted})",
+            "set it to that key: with another one all people become new users; where no event was written yet, remove "
+            "the file",
+        )
+    return keys, made
+
+
+def note_user_key(folder: Path, keys: Keys) -> None:
+    """Keeps in `folder` what tells another user key from this one, unless one is noted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_once(folder / _NOTED, _fingerprint(keys))
+
+
+def _fingerprint(keys: Keys) -> str:
+    return hmac.digest(keys.user, b"the user key of these tables", hashlib.sha256).hex()
+
+
 def load_keys(environment: Mapping[str, str], key_file: Path | None = None) -> tuple[Keys, bool]:
     """The keys and whether they were made just now.
 
@@ -63,14 +91,20 @@ def load_keys(environment: Mapping[str, str], key_file: Path | None = None) -> t
 
 
 def _make_key_file(path: Path) -> bool:
-    """True where the file was made; False where it was there. Whole or not at all, also for two makers at once."""
+    """True where the file was made; False where it was there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return _write_once(path, json.dumps({USER_KEY: secrets.token_hex(32), RAW_KEY: Fernet.generate_key().decode()}))
+
+
+def _write_once(path: Path, content: str) -> bool:
+    """Writes a file that its owner alone may read (mode 0600), unless it is there: whole or not at all, also for two at
+    once. True where it was written."""
     if path.exists():
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump({USER_KEY: secrets.token_hex(32), RAW_KEY: Fernet.generate_key().decode()}, file)
+        file.write(content)
     try:
         os.link(draft, path)  # fails where another process was first: its keys then hold
         return True

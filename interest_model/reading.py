@@ -16,7 +16,7 @@ from interest_model.errors import CheckError, MissingTableError, UsageError
 from interest_model.evaluation.report import nightly_rows, pooled_rows, text_table
 from interest_model.history.known import items_known
 from interest_model.job import Night
-from interest_model.privacy import Keys, decrypt, load_keys, pseudonym
+from interest_model.privacy import Keys, decrypt, keys_of_tables, pseudonym
 from interest_model.session import start_session
 from interest_model.storage import Storage, compare_frames
 from interest_model.tables import ALL, BY_NAME
@@ -193,8 +193,7 @@ def _with_plain_ids(storage: Storage, lists: DataFrame, file: Path) -> DataFrame
 
 
 def _keys(storage: Storage) -> Keys:
-    file = storage.local_folder("keys") / "keys.json"
-    keys, _ = load_keys(os.environ, file if file.exists() else None)
+    keys, _ = keys_of_tables(storage.local_folder("keys"), os.environ)
     return keys
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from interest_model import __version__
+from interest_model.history.raw import files_due
 from interest_model.report import StepRecord
-from interest_model.source import Reading
 from interest_model.storage import Storage, schema_of
 from interest_model.tables import RUNS
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from interest_model.job import Night
 
 
-def covered_until(storage: Storage, run_date: date) -> date | None:
-    """The latest day before run_date whose arrivals have been taken in; None: there is none."""
-    done = storage.read("runs").where(f"job = 'events' and state = 'done' and run_date < DATE'{run_date}'")
-    return done.agg(F.max("run_date")).head()[0]
+def covered_until(storage: Storage, run_date: date) -> dict[str, date]:
+    """For each step the latest day before run_date for which it was done: what arrived by then is taken in by it."""
+    done = storage.read("runs").where(f"state = 'done' and run_date < DATE'{run_date}'")
+    return {row[0]: row[1] for row in done.groupBy("job").agg(F.max("run_date")).collect()}
 
 
 def recorded_steps(night: "Night") -> list[StepRecord]:
@@ -48,8 +48,15 @@ def done_with_same_inputs(night: "Night") -> bool:
         last is not None
         and last["state"] == "done"
         and last["settings_hash"] == settings_hash(night)
-        and (last["raw_hash"] == raw_hash(night))
+        and last["raw_hash"] == night.note_raw_files()
     )
+
+
+def raw_hash_of_events(night: "Night") -> str | None:
+    """The raw_hash that this run's step events noted before it read the files, as a process of its own."""
+    mine = night.read("runs").where(f"run_date = DATE'{night.run_date}' and run_id = '{night.run_id}'")
+    row = mine.where("job = 'events'").head()
+    return None if row is None else row["raw_hash"]
 
 
 def record_start(storage: Storage, night: "Night") -> None:
@@ -66,13 +73,30 @@ def record_steps(storage: Storage, night: "Night", steps: Sequence[StepRecord]) 
     storage.replace("runs", storage.spark.createDataFrame(rows, schema_of(RUNS)), where)
 
 
+def end_run(night: "Night", steps: Sequence[StepRecord], release: bool = True) -> None:
+    """Drops what the run has cached, writes its steps' rows, and gives the claim back also where that fails.
+
+    Rows that cannot be written are an error only where the steps are done: else theirs is the one to see.
+    """
+    try:
+        night.spark.catalog.clearCache()
+        record_steps(night.storage, night, steps)
+    except Exception as error:
+        if all(step.state == "done" for step in steps):
+            raise
+        night.reporter.say(f"warning: table runs: what ran could not be written: {type(error).__name__}: {error}")
+    finally:
+        if release:
+            night.claim.release()
+
+
 def _row(night: "Night", step: StepRecord) -> tuple:
     started = step.started.astimezone(UTC).replace(tzinfo=None)
     running = step.state == "running"
     finished = None if running else started + timedelta(seconds=step.seconds)
     return (
         night.run_id, night.run_date, step.job, step.state, night.owner, night.source.name, started, finished,
-        None if running else step.seconds, settings_hash(night), raw_hash(night),
+        None if running else step.seconds, settings_hash(night), night.note_raw_files(),
         code_revision(), night.model_version, step.message,
         step.inputs, step.outputs, step.rows(),
     )  # fmt: skip
@@ -84,33 +108,15 @@ def settings_hash(night: "Night") -> str:
 
 
 def raw_hash(night: "Night") -> str:
-    """sha2-256 of name, size and change time of each raw file that the night could read."""
+    """sha2-256 of name, size and change time of each raw file that the night reads: those of other nights may go."""
+    events = [(one, night.covered.get("events")) for one in night.source.inputs]
+    items = [(one, night.covered.get("items")) for one in night.source.item_files]
     found = sorted(
-        (status.getPath().toString(), status.getLen(), status.getModificationTime())
-        for reading in (*night.source.inputs, *night.source.item_files)
-        for status in _raw_files(night, reading)
+        (file.name, file.size, file.changed)
+        for reading, after in events + items
+        for file in files_due(night.spark, reading, night.raw, after, night.run_date)
     )
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
-
-
-def _raw_files(night: "Night", reading: Reading) -> list:
-    path = night.spark._jvm.org.apache.hadoop.fs.Path(f"{night.raw}/{reading.glob(None)}")
-    system = path.getFileSystem(night.spark._jsc.hadoopConfiguration())
-    found = list(system.globStatus(path) or [])
-    if not reading.dated:
-        return found
-    # files of later days may come and go: they are no input of this night
-    return [
-        one for one in found if _is_due(reading.file_day(_below(night.raw, one.getPath().toString())), night.run_date)
-    ]
-
-
-def _below(folder: str, path: str) -> str:
-    return path.partition(folder.rstrip("/") + "/")[2]
-
-
-def _is_due(day: date | None, run_date: date) -> bool:
-    return day is not None and day <= run_date
 
 
 @cache

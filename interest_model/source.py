@@ -15,6 +15,7 @@ from pathlib import Path
 
 from interest_model.config import conf_dir
 from interest_model.errors import ConfigError
+from interest_model.history.rules import DUPLICATE, REASONS
 from interest_model.yaml_files import build, read_yaml
 
 FORMATS = ("csv", "json", "parquet", "delta")
@@ -64,7 +65,7 @@ class Reading:
             raise ValueError("JSON lines need 'names': the keys to take from each line")
         if not self.sep:
             raise ValueError("key 'sep' is empty")
-        if re.sub("|".join(_DATE_PARTS), "", self.date_format).count("%") or self.date_format.count("%d") != 1:
+        if sorted(re.findall("%.?", self.date_format)) != sorted(_DATE_PARTS):
             raise ValueError(f"key 'date_format' is {self.date_format!r}, expected %Y, %m and %d, once each")
         if self.time_zone is not None:
             _check_zone("time_zone", self.time_zone)
@@ -123,6 +124,8 @@ class Input(Reading):
         for rule in self.filters:
             if not re.fullmatch(r"[a-z][a-z0-9_]*", rule):
                 raise ValueError(f"filter {rule!r}: a rule's name is lower-case letters, digits and _")
+            if rule in REASONS or rule == DUPLICATE or rule.startswith("item"):
+                raise ValueError(f"filter {rule!r}: that name is taken, by a rule that holds for every log")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +223,13 @@ def _check_names(key: str, given: dict, known: tuple[str, ...], required: tuple[
 
 
 def _as_regex(glob: str) -> str:
-    """A regular expression for the part of a glob that stands before {date}."""
-    parts = {"*": "[^/]*", "?": "[^/]"}
-    return "".join(parts.get(one, re.escape(one)) for one in glob)
+    """A regular expression for the part of a glob that stands before {date}: *, ?, {a,b}, [abc] and [!abc]."""
+    parts = {"*": "[^/]*", "?": "[^/]", "{": "(?:", "}": ")"}
+    found, inside = "", 0
+    for one in re.findall(r"\[[!^]?[^]]+\]|.", glob):
+        inside += (one == "{") - (one == "}")
+        if len(one) > 1:
+            found += "[^" + one[2:] if one[1] in "!^" else one
+        else:
+            found += "|" if one == "," and inside else parts.get(one, re.escape(one))
+    return found

@@ -1,6 +1,8 @@
 """Reading and writing of the tables: the only file that knows where they lie."""
 
 import json
+import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -11,9 +13,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from interest_model.errors import ContractError, DataError, MissingTableError
+from interest_model.errors import ClaimError, ContractError, DataError, MissingTableError, SetupError
 from interest_model.tables import ALL, BY_NAME, Table
 
+STATE_DIR = "INTEREST_STATE_DIR"
 _STATISTICS_TYPES = ("date", "timestamp", "int", "long", "double")
 
 
@@ -26,8 +29,7 @@ class Storage:
 
     def __init__(self, spark: SparkSession, root: str, commit_info: dict | None = None):
         self.spark = spark
-        # a path with no scheme is local, and Spark would take a relative one for a table's name
-        self.root = root.rstrip("/") if "://" in root else str(Path(root.removeprefix("file:")).absolute())
+        self.root = local_path(root).rstrip("/")
         self.commit_info = dict(commit_info or {})
         self.versions_read: dict[str, int] = {}
         self.versions_written: dict[str, int] = {}
@@ -55,8 +57,17 @@ class Storage:
         return f"{self.root}/{BY_NAME[name].name}"
 
     def local_folder(self, name: str) -> Path:
-        """A folder beside the tables for what is no table (claims, keys, the MLflow store)."""
-        return Path(self.root) / f"_{name}"
+        """A folder beside the tables for what is no table (claims, keys, the MLflow store). Where the tables lie on no
+        local file system it is below INTEREST_STATE_DIR. SetupError where that is not set."""
+        if "://" not in self.root:
+            return Path(self.root) / f"_{name}"
+        if not os.environ.get(STATE_DIR):
+            raise SetupError(
+                f"--warehouse {self.root} is no local folder, and {STATE_DIR} is not set",
+                f"set {STATE_DIR} to a folder that all machines see which start jobs: claims, checkpoints and the "
+                "default MLflow store lie there",
+            )
+        return Path(os.environ[STATE_DIR]).absolute() / re.sub(r"[^A-Za-z0-9]+", "-", self.root) / f"_{name}"
 
     def exists(self, name: str) -> bool:
         return self._newest_version(name) >= 0
@@ -153,11 +164,22 @@ class Storage:
             writer = writer.option("optimizeWrite", "true")
         info = self.commit_info | {"inputs": self.versions_read}
         before = self._newest_version(table.name)
+        self._check_unmoved(table, before)
         writer.option("userMetadata", json.dumps(info, default=str)).save(self.path(table.name))
         version, rows = self._last_commit(table.name)
         written = rows if version > before else 0  # nothing to remove and nothing to write makes no commit
         if written != expected:
             raise DataError(f"table {table.name}: {expected} rows to write, Delta wrote {written} ({where[:200]})")
+
+    def _check_unmoved(self, table: Table, newest: int) -> None:
+        """Days of history hold what several nights took in: one that read a day before another wrote it would take that
+        night's rows away, which neither night would ever bring back."""
+        read = self._resolved.get(table.name, newest)
+        if table.kind == "history" and read != newest:
+            raise ClaimError(
+                f"table {table.name}: another run wrote version {newest} while this one worked on version {read}",
+                "run again once the other run has ended: nights are run one after another",
+            )
 
     def _newest_version(self, name: str) -> int:
         """The table's newest version, -1 where there is none. Asks Delta's own log: no Spark job, unlike history()."""
@@ -180,6 +202,15 @@ class Storage:
     def _note_version(self, name: str) -> None:
         self._resolved.pop(name, None)
         self.versions_written[name] = self.version(name)
+
+
+def local_path(place: str) -> str:
+    """An absolute path where the place is on this machine, with file: or without; else the URI as it is.
+
+    Spark would take a relative path for a table's name, and the JVM has a working folder of its own.
+    """
+    place = re.sub(r"^file:(//)?", "", place)
+    return place if "://" in place else str(Path(place).absolute())
 
 
 def schema_of(table: Table, nullable: bool = False) -> StructType:

@@ -531,6 +531,7 @@ PROMOTIONS = Table(
     columns=(
         _column("model", "string", "name in the model registry"),
         _column("version", "string", "number in the registry: judged, or taken out"),
+        _optional("digest", "string", "sha2-256 of the judged version's files: nights load no others; null: taken out"),
         _column("state", "string", "promoted | refused | rolled_back"),
         _optional("champion", "string", "version in force after the decision; null: none"),
         _optional("former", "string", "version in force before it; null: none"),

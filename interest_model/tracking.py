@@ -32,22 +32,22 @@ class Tracker:
         self._jobs: queue.Queue[dict | None] = queue.Queue()
         self._failure = ""
         self._thread: threading.Thread | None = None
-        if settings.enabled:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
-            self._thread.start()
 
     def log_night(self, night: "Night", total: StepRecord, steps: Sequence[StepRecord]) -> None:
         """Queues one night; says now what went wrong with an earlier one."""
-        if self._thread is not None:
+        if self.settings.enabled:
             self._put(_content(night, total, steps))
 
     def log_backtest(self, night: "Night", facts: dict, metrics: dict[str, float], page: str) -> None:
         """Queues one backtest as a run of its own: facts as parameters, metrics by name, the page as backtest.md."""
-        if self._thread is not None:
+        if self.settings.enabled:
             self._put(_backtest_content(night, facts, metrics, page))
 
     def _put(self, content: dict) -> None:
+        if self._thread is None:
+            self.artifacts.parent.mkdir(parents=True, exist_ok=True)
+            self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+            self._thread.start()
         self._warn()
         self._jobs.put(content)
 
@@ -64,7 +64,7 @@ class Tracker:
     def _warn(self) -> None:
         if self._failure:
             self.reporter.say(
-                f"warning: MLflow store {_hide_password(self.uri)}: {self._failure}; the tables are complete"
+                f"warning: MLflow store {without_password(self.uri)}: {self._failure}; the tables are complete"
             )
             self._failure = ""
 
@@ -103,6 +103,7 @@ def _content(night: "Night", total: StepRecord, steps: Sequence[StepRecord]) -> 
     parameters = {"run_date": night.run_date, "settings_hash": settings_hash(night), "source": night.source.name}
     for section, values in asdict(night.settings).items():
         parameters |= {f"{section}.{key}": value for key, value in values.items()}
+    parameters["tracking.uri"] = without_password(night.settings.tracking.uri)
     parameters |= {f"input.{name}": version for name, version in night.storage.versions_read.items()}
     metrics: dict[str, float] = {"seconds": total.seconds}
     for step in steps:
@@ -137,6 +138,7 @@ def _allowed(name: str) -> str:
     return "".join(one if one.isalnum() or one in "_-./ @" else "_" for one in name).replace("@", " at ")
 
 
-def _hide_password(uri: str) -> str:
+def without_password(uri: str) -> str:
+    """The address of a store as it may be shown."""
     scheme, separator, rest = uri.partition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from interest_model.evaluation.day import cases, judged, metric_rows, truth_of
 from interest_model.history.known import events_known
 from interest_model.job import Night, main
-from interest_model.recommend.consumption import consumed, end_of_day, user_histories
+from interest_model.recommend.consumption import consumed, end_of_day, ranker_histories
 from interest_model.recommend.daily import load_model
 
 
@@ -24,7 +24,7 @@ def run(night: Night) -> None:
         model, _ = load_model(night.storage.read_day("ranker_models", list_date))
         truth = truth_of(consumed(known), list_date, night.run_date)
         before = consumed(events_known(known, list_date)).join(truth.select("user_id"), "user_id", "left_semi")
-        histories = user_histories(before, model.item_ids, night.settings.ranker.seen_length)
+        histories = ranker_histories(before, model.item_ids, night.settings.ranker)
         at_day = end_of_day(list_date, source.zone)
         sums = judged(cases(truth, histories, lists, model.item_ids), model, at_day, settings, source.repeats)
         rows = night.spark.createDataFrame(metric_rows(sums))

@@ -3,21 +3,32 @@
 from interest_model.history.arrivals import arrived_between, days_of
 from interest_model.history.events import accept, read_lines
 from interest_model.history.known import events_known
+from interest_model.history.raw import files_due
+from interest_model.history.reruns import check_files, held_since, taken_earlier
 from interest_model.job import Night, main
 
 
 def run(night: Night) -> None:
+    night.note_raw_files()
+    after, day = night.after, night.run_date
     events, refused = night.read("events"), night.read("events_rejected")
-    known = events.where("false") if night.after is None else events_known(events, night.after)
-    earlier = refused.where(f"run_date < DATE'{night.run_date}'")
-    lines = read_lines(night.spark, night.source, night.raw, night.after, night.run_date)
-    taken = accept(lines, night.source, night.settings.limits, night.keys, known, earlier)
+    known = events.where("false") if after is None else events_known(events, after)
+    lines = read_lines(night.spark, night.source, night.raw, after, day)
+    held = held_since(events, after, day)
+    due = [files_due(night.spark, one, night.raw, after, day) for one in night.source.inputs]
+    check_files(held, [file.name for files in due for file in files], day)
+    taken = accept(
+        lines, night.source, night.settings.limits, night.keys, known, refused.where(f"run_date < DATE'{day}'")
+    )
     night.step.counts |= taken.counts
-    tonight = arrived_between(night.after, night.run_date)
-    days = days_of(taken.events) | days_of(events.where(tonight))
-    others = events.where(~tonight).where(events["event_date"].isin(days))
+    days, others = days_of(taken.events) | held.days, events.where(~arrived_between(after, day))
+    if held.later:
+        again = taken_earlier(events, taken.events, day)
+        days |= days_of(again)
+        others = others.join(again, "event_id", "left_anti")
+    others = others.where(others["event_date"].isin(days))
     night.replace_days("events", others.unionByName(taken.events), days)
-    night.replace("events_rejected", taken.rejected, f"run_date = DATE'{night.run_date}' and rule not like 'item%'")
+    night.replace("events_rejected", taken.rejected, f"run_date = DATE'{day}' and rule not like 'item%'")
     taken.release()
 
 

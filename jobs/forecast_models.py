@@ -1,12 +1,13 @@
 """forecast_models: models of interest shares and returns, fitted again on nights when the last ones are too old."""
 
+import math
+
 from pyspark.sql import functions as F
 
-from interest_model.interest.forecasts import fit_models, sampled_users
-from interest_model.interest.states import state_settings
+from interest_model.interest.forecasts import fit_models, plan_of, training_histories
 from interest_model.interest.topics import load_tonight, version_in_force
 from interest_model.job import Night, main
-from interest_model.recommend.consumption import user_histories
+from interest_model.recommend.consumption import recent
 from interest_model.recommend.model_rows import to_rows
 
 
@@ -17,10 +18,11 @@ def run(night: Night) -> None:
     if made is not None and (day - made["run_date"]).days < settings.refit_days:
         night.replace_days("forecast_models", before.where(F.lit(False)))
         return
-    events, tonight = load_tonight(night, night.known_events())
-    histories = user_histories(events, tonight.item_ids, interest.history_length)
-    users = sampled_users(histories, settings.training_users, settings.seed)
-    arrays = fit_models(users, tonight.topics, tonight.at_day, settings, state_settings(interest))
+    known = night.known_events()
+    _, tonight = load_tonight(night, known)
+    reach = interest.lookback_days + math.ceil(plan_of(settings, interest).reach_days)
+    users = training_histories(recent(known, day, reach), tonight.item_ids, settings.training_users, settings.seed)
+    arrays = fit_models(users, tonight.topics, tonight.at_day, settings, interest)
     night.step.counts |= {"users": users.n_users, "arrays": len(arrays)}
     night.replace_days("forecast_models", night.spark.createDataFrame(to_rows(arrays, day, "forecast")))
 

@@ -1,18 +1,21 @@
-"""item_embeddings (and text_embeddings): vectors of items new or changed tonight, each text encoded once."""
+"""item_embeddings (and text_embeddings): vectors of items that are new or changed; a text is encoded once."""
 
 from interest_model.encoding.item_embeddings import item_embeddings
 from interest_model.encoding.model_files import encoder_version
 from interest_model.encoding.text_embeddings import encode_frame, new_texts
+from interest_model.history.arrivals import arrived_between, days_of
 from interest_model.job import Night, main
 
 
 def run(night: Night) -> None:
     settings = night.settings.encoder
     version = encoder_version(settings)
-    items = night.counted("items", night.read("items").where(f"known_date = DATE'{night.run_date}'"))
+    new = night.read("items").where(arrived_between(night.after, night.run_date, "known_date"))
+    items = night.counted("items", new)
     fresh = new_texts(items, night.read("text_embeddings"), version)
     night.insert_missing("text_embeddings", encode_frame(fresh, settings))
-    night.replace_days("item_embeddings", item_embeddings(items, night.read("text_embeddings"), version))
+    rows = item_embeddings(items, night.read("text_embeddings"), version)
+    night.replace_days("item_embeddings", rows, {night.run_date} | days_of(items, "known_date"))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """ranker_models: the night's ranker, fitted anew on everything known tonight."""
 
 from interest_model.job import Night, main
-from interest_model.recommend.consumption import catalogue, consumed, end_of_day, user_histories
+from interest_model.recommend.consumption import catalogue, consumed, end_of_day, ranker_histories
 from interest_model.recommend.daily import fit_ranker, views_known
 from interest_model.recommend.model_rows import to_rows, version_of
 
@@ -11,7 +11,7 @@ def run(night: Night) -> None:
     at_day = end_of_day(night.run_date, zone)
     events = consumed(night.known_events())
     items = catalogue(events, at_day, settings.learning_days)
-    histories = user_histories(events, items.item_ids, settings.seen_length).persist()
+    histories = ranker_histories(events, items.item_ids, settings).persist()
     views = views_known(night, night.run_date, night.run_date)(items)
     model = fit_ranker(histories, items, views, at_day, settings, night.source.repeats)
     arrays = model.to_arrays()

@@ -15,7 +15,7 @@ def run(night: Night) -> None:
     work = challenger.prepare(night, parts, embeddings_known(night, night.run_date), described)
     if not challenger.decided_before(night, work):
         version = challenger.registered(night, work, challenger.fitted(night, work))
-        challenger.decide(night, work, version, challenger.judged(night, parts, work, version))
+        challenger.settle(night, parts, work, version)
     consumption.unpersist()
 
 

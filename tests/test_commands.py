@@ -128,7 +128,8 @@ def test_rejected_shows_the_refused_lines_and_only_to_the_key(refused, capsys, m
 def test_compare_finds_no_difference_with_itself_and_names_one_that_is_there(night_warehouse, tmp_path, capsys):
     other = tmp_path / "warehouse"
     shutil.copytree(night_warehouse, other)
-    same = argparse.Namespace(left=str(night_warehouse), right=str(other), tables="", start=None, late=False)
+    some = "events,user_returns,fallback_recommendations"  # that all are compared costs a minute: tests/test_nights.py
+    same = argparse.Namespace(left=str(night_warehouse), right=str(other), tables=some, start=None, late=False)
     commands.compare(same)
     storage = Storage(shared(), str(other))
     lists = storage.read("fallback_recommendations").where(f"run_date = DATE'{NIGHT}' and rank > 1")

@@ -85,7 +85,7 @@ def test_without_topics_returns_are_learned_and_no_shares():
     days = [(at_day - 60 + np.arange(60.0)).tolist()] * 20
     users = pa.table({"user_id": [f"u{k:02d}" for k in range(20)], "items": [[0] * 60] * 20, "days": days})
     users = from_arrow(users.append_column("weights", pa.array([[1.0] * 60] * 20)))
-    arrays = fit_models(users, none, at_day, settings, StateSettings())
+    arrays = fit_models(users, none, at_day, settings, load_settings().interest)
     assert arrays and all(name.startswith("returns/") for name in arrays)
     (made,) = forecast_models.forecast(users, none, at_day, (7.0,), arrays, StateSettings())
     assert made.shares == [] and (made.came > 0.5).all()

@@ -20,7 +20,7 @@ SOURCES = sorted([*PACKAGE.rglob("*.py"), *(REPOSITORY / "jobs").glob("*.py"), *
 SPARK_FACES = {
     "commands", "job", "nightly", "on_executors", "reading", "runs", "session", "storage", "tracking",
     "history/arrivals", "history/events", "history/known", "history/mapping", "history/raw", "history/sessions",
-    "history/windows", "history/items",
+    "history/windows", "history/items", "history/reruns",
     "encoding/behaviour_embeddings", "encoding/item_embeddings", "encoding/text_embeddings",
     "recommend/checks", "recommend/consumption", "recommend/daily", "recommend/fallback",
     "evaluation/day", "evaluation/report", "evaluation/splits", "evaluation/backtest", "evaluation/peers",

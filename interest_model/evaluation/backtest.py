@@ -15,7 +15,7 @@ from interest_model.evaluation.day import cases, judged, metric_rows
 from interest_model.evaluation.peers import check_split, judged_lists, write_split
 from interest_model.evaluation.splits import REFIT, Split, check_judgeable, is_drawn, night_splits, nights_before, split
 from interest_model.recommend.blend import Model
-from interest_model.recommend.consumption import Catalogue, catalogue, user_histories
+from interest_model.recommend.consumption import Catalogue, catalogue, ranker_histories
 from interest_model.recommend.daily import ItemViews, fit_ranker, views_known
 from interest_model.runs import code_revision
 
@@ -101,7 +101,7 @@ def _facts_of(one: Split, items: Catalogue, settings: Evaluation, repeats: bool)
 def _known_by(one: Split, settings: Ranker) -> tuple[Catalogue, DataFrame]:
     """The catalogue and the users' histories, kept, of what a split lets models read."""
     items = catalogue(one.known, one.at_day, settings.learning_days)
-    return items, user_histories(one.known, items.item_ids, settings.seen_length).persist()
+    return items, ranker_histories(one.known, items.item_ids, settings).persist()
 
 
 def _views(night: "Night", one: Split, items: Catalogue) -> ItemViews:

@@ -25,31 +25,11 @@ from interest_model.history.mapping import (
     select_mapped,
 )
 from interest_model.history.raw import OWN, Records, read_records
+from interest_model.history.rules import DUPLICATE, REASONS
 from interest_model.on_executors import Batches, map_batches
 from interest_model.source import Input, Source
 from interest_model.tables import EVENTS, EVENTS_REJECTED
 
-# what was wrong, by rule, in the order in which rules are tried; the first that fails names the line
-REASONS = {
-    "broken_encoding": "bytes that do not decode in the mapping's encoding",
-    "wrong_columns": "number of columns differs from the header's, or no JSON object",
-    "missing_user": "no user id",
-    "missing_item": "no item id",
-    "long_id": "an id is longer than limits.id_length",
-    "bad_time": "event or arrival time fits none of the mapping's formats, or lies before 1970",
-    "future_time": "happened on a later day than it arrived",
-    "bad_type": "value, latitude, longitude or UTC offset is not a finite number",
-    "bad_place": "latitude beyond 90 or longitude beyond 180 degrees, one alone, or UTC offset beyond 18 hours",
-    "value_range": "value outside the mapping's value_range",
-    "unknown_type": "no event type, or one the mapping gives no weight",
-    "user_day_limit": "more events of one user on one day than limits.events_per_user_day",
-    "item_broken_encoding": "item file: bytes that do not decode in the mapping's encoding",
-    "item_wrong_columns": "item file: number of columns differs from the header's, or no JSON object",
-    "item_missing_item": "item file: no item id",
-    "item_long_id": "item file: the item id is longer than limits.id_length",
-    "item_bad_type": "item file: price, latitude or longitude is not a finite number",
-    "item_bad_place": "item file: latitude beyond 90 or longitude beyond 180 degrees, or one alone",
-}
 _OBSERVATION_SECONDS = 5.0  # it comes with the end of the query, or never
 _TEXTS = ("value", "latitude", "longitude", "utc_offset_minutes", "place_id", "session_key", "text")
 _LINE = "file string, line bigint, raw binary, broken string, refused string, arrival_date date"
@@ -271,7 +251,7 @@ def accept(
     by_rule = {row[0]: row[1] for row in done.groupBy("rule").count().collect()}
     counts = _counts(lines, by_rule)
     judged.unpersist()
-    refused = done.where("rule <> 'duplicate'")
+    refused = done.where(F.col("rule") != DUPLICATE)
     return Accepted(
         done.where("rule is null").select(*EVENTS.names), rejected_rows(refused, lines.run_date, keys.raw), counts, done
     )
@@ -323,7 +303,7 @@ def _event_id() -> Column:
 
 
 def _mark_repeats(fine: DataFrame, known_events: DataFrame, day_limit: int) -> DataFrame:
-    """`rule` set on repeats ("duplicate") and on whole user-days above the limit."""
+    """`rule` set on repeats (DUPLICATE) and on whole user-days above the limit."""
     order = Window.partitionBy("event_id").orderBy("arrival_date", "file", "line")
     known_ids = known_events.select("event_id", F.lit(True).alias("known"))
     user_day = ["user_id", "event_date"]
@@ -335,15 +315,15 @@ def _mark_repeats(fine: DataFrame, known_events: DataFrame, day_limit: int) -> D
         .join(known_ids, "event_id", "left")
         .join(known_counts, user_day, "left")
         .withColumn("on_day", on_day)
-        .withColumn("rule", F.when(repeat, "duplicate").when(F.col("on_day") > day_limit, "user_day_limit"))
+        .withColumn("rule", F.when(repeat, DUPLICATE).when(F.col("on_day") > day_limit, "user_day_limit"))
         .select(*fine.columns)
     )
 
 
 def _counts(lines: Lines, by_rule: Mapping[str | None, int]) -> dict[str, int]:
     seen = lines_seen(lines)
-    refused = {f"rejected {rule}": n for rule, n in sorted(by_rule.items(), key=str) if rule not in (None, "duplicate")}
-    accepted, duplicates, rejected = by_rule.get(None, 0), by_rule.get("duplicate", 0), sum(refused.values())
+    refused = {f"rejected {rule}": n for rule, n in sorted(by_rule.items(), key=str) if rule not in (None, DUPLICATE)}
+    accepted, duplicates, rejected = by_rule.get(None, 0), by_rule.get(DUPLICATE, 0), sum(refused.values())
     refused_before = seen["parsed"] - seen["other_days"] - accepted - duplicates - rejected
     counts = {
         "read": lines.read,

@@ -110,9 +110,8 @@ def _parse_time(text: Column, time_format: str, zone: str) -> Column:
         # a time without a date would be read as today's
         dated = F.when(text.rlike(r"^\d{4}-\d{1,2}-\d{1,2}([T ]|$)"), text)
         instant = dated.try_cast("timestamp")
-        return F.when(text.rlike(r"(Z|[+-]\d\d(:?\d\d)?)$") & text.rlike("[T ]"), instant).otherwise(
-            _to_utc(instant, zone)
-        )
+        # after the time of day Spark reads offsets (Z, +2, +02:00) and names (UTC, Europe/Berlin)
+        return F.when(text.rlike(r"[T ][\d:.]*\s*[A-Za-z+-]"), instant).otherwise(_to_utc(instant, zone))
     parsed = F.try_to_timestamp(text, F.lit(time_format))
     return parsed if states_zone(time_format) else _to_utc(parsed, zone)
 

@@ -30,12 +30,14 @@ _REPLACEMENT = "\ufffd"
 
 @dataclass(frozen=True)
 class RawFile:
-    """One file: path as Hadoop knows it, name below the raw folder, day of its name (None: not dated), bytes."""
+    """One file: path as Hadoop knows it, name below the raw folder, day of its name (None: not dated), bytes, and when
+    it was changed (milliseconds since 1970)."""
 
     path: str
     name: str
     day: date | None
     size: int
+    changed: int
 
 
 @dataclass(frozen=True)
@@ -80,21 +82,45 @@ def read_records(
 def list_files(
     spark: SparkSession, reading: Reading, raw_path: str, after: date | None, run_date: date
 ) -> list[RawFile]:
-    """The files of a reading, sorted by name; of dated ones those with a day in (after, run_date]."""
-    root = spark._jvm.org.apache.hadoop.fs.Path(raw_path)
-    system = root.getFileSystem(spark._jsc.hadoopConfiguration())
-    if not system.exists(root):
+    """The files of a reading that hold something, sorted by name; of dated ones those with a day in (after, run_date].
+
+    DataError: the folder is not there, no file of any day fits the glob, or no name of those that fit holds a day.
+    """
+    if _opened(spark, raw_path) is None:
         raise DataError(f"the raw folder {raw_path} is not there", "give the folder of the log's files with --raw")
-    root = system.resolvePath(root)
-    days = _days(after, run_date) if reading.dated else None
-    found = _glob(spark, system, root, reading, days)
-    if not found and (days is None or not _glob(spark, system, root, reading, None)):
-        raise DataError(
-            f"no file under {raw_path} fits '{reading.files}'", "compare the mapping's 'files' with the folder"
-        )
+    found = files_due(spark, reading, raw_path, after, run_date)
+    if not found:
+        fitting = _glob(spark, *_opened(spark, raw_path), reading, None)
+        if not fitting:
+            raise DataError(
+                f"no file under {raw_path} fits '{reading.files}'", "compare the mapping's 'files' with the folder"
+            )
+        if reading.dated and not any(one.day for one in fitting):
+            raise DataError(
+                f"files under {raw_path} fit '{reading.files}', but none has a day in its name: {fitting[0].name}",
+                f"compare the mapping's 'date_format' ({reading.date_format}) with the names",
+            )
+    return [one for one in found if one.size or reading.format == "delta"]
+
+
+def files_due(
+    spark: SparkSession, reading: Reading, raw_path: str, after: date | None, run_date: date
+) -> list[RawFile]:
+    """As list_files with the empty ones, and [] where there is none."""
+    opened = _opened(spark, raw_path)
+    if opened is None:
+        return []
+    found = _glob(spark, *opened, reading, _days(after, run_date) if reading.dated else None)
     if reading.dated:
         found = [one for one in found if one.day and one.day <= run_date and (after is None or one.day > after)]
-    return sorted((one for one in found if one.size or reading.format == "delta"), key=lambda one: one.name)
+    return sorted(found, key=lambda one: one.name)
+
+
+def _opened(spark: SparkSession, raw_path: str) -> tuple | None:
+    """The raw folder's file system and its path there; None: there is no such folder."""
+    root = spark._jvm.org.apache.hadoop.fs.Path(raw_path)
+    system = root.getFileSystem(spark._jsc.hadoopConfiguration())
+    return (system, system.resolvePath(root)) if system.exists(root) else None
 
 
 def _days(after: date | None, run_date: date) -> tuple[date, ...] | None:
@@ -121,7 +147,8 @@ def _glob(spark, system, root, reading: Reading, days: tuple[date, ...] | None) 
         path = status.getPath().toString()
         name = path[prefix:]
         if not name.rpartition("/")[2].startswith(("_", ".")):
-            files.append(RawFile(path, name or ".", reading.file_day(name) if reading.dated else None, status.getLen()))
+            day = reading.file_day(name) if reading.dated else None
+            files.append(RawFile(path, name or ".", day, status.getLen(), status.getModificationTime()))
     return files
 
 

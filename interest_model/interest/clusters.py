@@ -8,6 +8,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 from interest_model.interest.topic_tree import (
     MAX_TIERS,
@@ -22,6 +23,8 @@ from interest_model.interest.topic_tree import (
 OVERLAP_SHARE = 0.75  # of the score of a match; the rest is the cosine of the centres
 LEAST_SCORE = 0.4  # a weaker match is none
 LEAST_COSINE = 0.7  # where neither topic has an item known to both nights, the cosine alone must reach this
+# scikit-learn's threads add their centres in the order in which they end: other last bits, another version of the tree
+_ON_ONE_THREAD = threadpool_limits.wrap(limits=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +71,7 @@ class _Node(NamedTuple):
     old: int | None
 
 
+@_ON_ONE_THREAD
 def learn(vectors: np.ndarray, growth: Growth, version: str) -> TopicTree:
     """A tree learned from vectors (n, d), NaN rows left out; its ids are "t-VERSION-NUMBER", its labels still "".
 
@@ -79,6 +83,7 @@ def learn(vectors: np.ndarray, growth: Growth, version: str) -> TopicTree:
     return _grow(vectors, growth, version, None)
 
 
+@_ON_ONE_THREAD
 def refit(
     before: TopicTree, vectors: np.ndarray, growth: Growth, version: str, leaves_before: np.ndarray | None = None
 ) -> TopicTree:

@@ -4,13 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
 
 from interest_model.interest import forecast_features as ff
 from interest_model.interest import forecaster, returning
 from interest_model.interest.forecaster import ShareForecast
 from interest_model.interest.forecaster_training import TrainingSettings, train
 from interest_model.interest.states_of_users import StateSettings
-from interest_model.recommend.histories import Histories
+from interest_model.recommend.histories import Histories, between, latest
 from interest_model.recommend.popularity import ItemCounts, decayed
 
 
@@ -33,13 +34,26 @@ class Topics(NamedTuple):
 
 class Plan(NamedTuple):
     """What models are fitted on. horizons: days, ascending; cuts: of each horizon at most; step_days between them;
-    warm_up_days: of the log before the first cut; return_ridge: see returning.fit_returns."""
+    warm_up_days: of the log before the first cut; return_ridge: see returning.fit_returns; lookback_days,
+    history_length: what a night reads of a user, so many days and the latest events of them."""
 
     horizons: tuple[float, ...]
     cuts: int
     step_days: float
     warm_up_days: float
     return_ridge: float
+    lookback_days: float
+    history_length: int
+
+    @property
+    def reach_days(self) -> float:
+        """How far back the cuts go."""
+        return self.horizons[-1] + self.step_days * (self.cuts - 1)
+
+    def as_of(self, users: Histories, cut: float) -> Histories:
+        """What a night at the cut would have read of the same users. From what tonight reads of them it could not be
+        told: of who has more events than that, the fewer before the cut, the more came after it."""
+        return latest(between(users, cut - self.lookback_days, cut), self.history_length)
 
 
 class UserForecasts(NamedTuple):
@@ -53,34 +67,40 @@ class UserForecasts(NamedTuple):
     events: np.ndarray
 
 
+@threadpool_limits.wrap(limits=1)  # LAPACK on another number of threads gives other last bits
 def fit(
     users: Histories, topics: Topics, at_day: float, plan: Plan, states: StateSettings, training: TrainingSettings
 ) -> dict[str, np.ndarray]:
     """Named arrays of all models, from events before at_day alone; a model that has too little to learn from is absent.
 
+    users: all their events from plan.lookback_days before the first cut on, not only the latest.
     One share model per tier ("1/mix.w1", ...) for all horizons, one of returns ("returns/knots", ...).
     """
     first = users.days.min(initial=at_day) + plan.warm_up_days
     cuts = ff.training_cuts(at_day, plan.horizons, plan.cuts, plan.step_days, first)
+    past = {cut: plan.as_of(users, cut) for cut in cuts}
     arrays: dict[str, np.ndarray] = {}
     for tier in range(len(topics.ids)):
-        parts = [part for cut in cuts for part in _windows(users, topics, tier, cut, cuts[cut], states)]
+        parts = [part for cut in cuts for part in _windows(past[cut], users, topics, tier, (cut, cuts[cut]), states)]
         windows = ff.merge(parts) if parts else None
         if windows is not None and (windows.events >= training.min_events).any():
             model = forecaster.to_arrays(train(windows, training))
             arrays |= {f"{tier + 1}/{name}": array for name, array in model.items()}
     # a young log has seen what follows in a week, not yet in a month
     horizons = np.array([one for one in plan.horizons if any(cut + one <= at_day for cut in cuts)])
-    seen = [returning.return_windows(users, cut, horizons) for cut in cuts if cut + horizons[-1] <= at_day]
+    whole = [cut for cut in cuts if cut + horizons[-1] <= at_day]
+    seen = [returning.return_windows(users, cut, horizons, past[cut]) for cut in whole]
     if sum(len(one.events) for one in seen):
         model = returning.fit_returns(returning.merge_returns(seen), horizons, plan.return_ridge)
         arrays |= {f"returns/{name}": array for name, array in returning.to_arrays(model).items()}
     return arrays
 
 
-def _windows(users: Histories, topics: Topics, tier: int, cut: float, horizons: list[float], states: StateSettings):
-    membership = topics.memberships[tier]
-    at_cut = ff.features(users, membership, topics.populations(tier, cut), cut, states)
+def _windows(
+    known: Histories, users: Histories, topics: Topics, tier: int, at: tuple[float, list[float]], states: StateSettings
+):
+    membership, (cut, horizons) = topics.memberships[tier], at
+    at_cut = ff.features(known, membership, topics.populations(tier, cut), cut, states)
     return [ff.training_windows(users, membership, at_cut, cut, horizon) for horizon in horizons]
 
 

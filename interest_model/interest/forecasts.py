@@ -7,43 +7,56 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from interest_model.config import Forecast
+from interest_model.config import Forecast, Interest
 from interest_model.interest import forecast_models
 from interest_model.interest.forecast_models import Plan, Topics, UserForecasts
 from interest_model.interest.forecaster_training import TrainingSettings
+from interest_model.interest.states import state_settings
 from interest_model.interest.states_of_users import StateSettings
 from interest_model.on_executors import Batches, gather_rows, map_users
 from interest_model.recommend import model_rows
+from interest_model.recommend.consumption import user_histories
 from interest_model.recommend.histories import Histories, from_arrow
 
 REST = "rest"
 _USERS_AT_ONCE = 5_000
+_WHOLE = 2**31 - 1  # a history's length that no user has
 _SHARE_DDL = (
     "user_id string, days_ahead int, tier int, topic_id string, share double, q10 double, q50 double, q90 double"
 )
 _RETURN_DDL = "user_id string, days_ahead int, return_probability double, expected_events double"
 
 
-def sampled_users(histories: DataFrame, most: int, seed: int) -> Histories:
-    """At most about `most` users by hash of their id, in order of it: the same users whatever the partitions."""
-    users = histories.count()
+def training_histories(events: DataFrame, item_ids: np.ndarray, most: int, seed: int) -> Histories:
+    """All events of the users that models are fitted on, in order of user_id; events, item_ids: see user_histories."""
+    whole = user_histories(sampled_users(events, most, seed), item_ids, _WHOLE)
+    return from_arrow(whole.orderBy("user_id").toArrow())
+
+
+def sampled_users(frame: DataFrame, most: int, seed: int) -> DataFrame:
+    """The rows of at most about `most` users, by hash of user_id: the same ones whatever the partitions."""
+    users = frame.select("user_id").distinct().count()
     share = min(1.0, most / max(users, 1))
-    chosen = histories.where(F.pmod(F.xxhash64("user_id", F.lit(seed)), F.lit(1_000_000)) < share * 1_000_000)
-    return from_arrow(chosen.orderBy("user_id").toArrow())
+    return frame.where(F.pmod(F.xxhash64("user_id", F.lit(seed)), F.lit(1_000_000)) < share * 1_000_000)
+
+
+def plan_of(settings: Forecast, interest: Interest) -> Plan:
+    """What the settings of sections `forecast` and `interest` say of training."""
+    return Plan(
+        tuple(float(days) for days in settings.horizons_days), settings.training_cuts, settings.cut_step_days,
+        settings.warm_up_days, settings.return_ridge, interest.lookback_days, interest.history_length,
+    )  # fmt: skip
 
 
 def fit_models(
-    users: Histories, topics: Topics, at_day: float, settings: Forecast, states: StateSettings
+    users: Histories, topics: Topics, at_day: float, settings: Forecast, interest: Interest
 ) -> dict[str, np.ndarray]:
-    """forecast_models.fit with the settings of section `forecast`."""
-    plan = Plan(
-        tuple(float(days) for days in settings.horizons_days), settings.training_cuts, settings.cut_step_days,
-        settings.warm_up_days, settings.return_ridge,
-    )  # fmt: skip
+    """forecast_models.fit with the settings of sections `forecast` and `interest`."""
     training = TrainingSettings(
         settings.hidden, settings.steps, settings.learning_rate, settings.weight_decay, settings.shrink_events,
         settings.min_events, settings.most_rows, settings.seed,
     )  # fmt: skip
+    plan, states = plan_of(settings, interest), state_settings(interest)
     return forecast_models.fit(users, topics, at_day, plan, states, training)
 
 

@@ -50,7 +50,8 @@ def return_values(histories: Histories, cut_day: float) -> np.ndarray:
     known = between(histories, -np.inf, cut_day)
     n, rows, days = known.n_users, known.rows, known.days
     age = cut_day - days
-    fresh = np.append(True, (np.diff(np.floor(age)) != 0) | (np.diff(rows) != 0))[: len(days)]
+    day = np.ceil(age) - 1.0  # 0: the 24 hours before the cut, with what happened on their first instant
+    fresh = np.append(True, (np.diff(day) != 0) | (np.diff(rows) != 0))[: len(days)]
     last, first = np.full(n, np.inf), np.zeros(n)
     np.minimum.at(last, rows, age)
     np.maximum.at(first, rows, age)
@@ -61,19 +62,23 @@ def return_values(histories: Histories, cut_day: float) -> np.ndarray:
     rates = [np.bincount(rows, decay(age, one), n) for one in RATE_HALF_LIVES]
     rates += [np.bincount(rows, decay(age, one) * fresh, n) for one in RATE_HALF_LIVES]
     logs = [np.log1p(one) for one in (last, *rates, known.lengths, active, last / gap)]
-    same_day = np.bincount(rows, decay(age, 28.0) * fresh * (np.floor(age) % 7 == 6), n)
+    same_day = np.bincount(rows, decay(age, 28.0) * fresh * (day % 7 == 6), n)
     return np.stack([*logs, same_day / (rates[-2] + 0.5)], axis=1) * acted[:, None]
 
 
-def return_windows(histories: Histories, cut_day: float, horizons: np.ndarray) -> ReturnWindows:
+def return_windows(
+    histories: Histories, cut_day: float, horizons: np.ndarray, known: Histories | None = None
+) -> ReturnWindows:
     """Users with an event before the cut, and what they did in the parts of the time after it that end at the horizons.
 
-    The histories must reach to the last horizon. Put parts together by `merge_returns`.
+    The histories must reach to the last horizon. known: what was read of the same users at the cut; None: all of it.
+    Put parts together by `merge_returns`.
     """
-    known = between(histories, -np.inf, cut_day).lengths > 0
+    known = histories if known is None else known
+    acted = between(known, -np.inf, cut_day).lengths > 0
     edges = cut_day + np.concatenate([[0.0], horizons])
     parts = [between(histories, start, end).lengths for start, end in zip(edges[:-1], edges[1:], strict=True)]
-    return ReturnWindows(return_values(histories, cut_day)[known], np.stack(parts, axis=1)[known])
+    return ReturnWindows(return_values(known, cut_day)[acted], np.stack(parts, axis=1)[acted])
 
 
 def merge_returns(parts: list[ReturnWindows]) -> ReturnWindows:

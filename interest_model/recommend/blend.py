@@ -33,7 +33,7 @@ _PARTS = ("collaborative", "nearby", "topics", "attributes", "audience", *_MIXTU
 
 class ItemTopics(NamedTuple):
     """The ranker's view of the hierarchy's deepest tier. membership (n, k) float32 CSR, rows sum to one or are empty;
-    names (k,) str: labels from tier 1 down; rule (7,) float64: see interests.rule_numbers."""
+    names (k,) str: labels from tier 1 down; rule (r,) float64: see interests.rule_numbers."""
 
     membership: sp.csr_matrix
     names: np.ndarray

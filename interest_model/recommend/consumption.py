@@ -9,9 +9,11 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from interest_model.config import Ranker
 from interest_model.recommend.attributes import ItemTraits, KnownItems
+from interest_model.recommend.histories import PLACE
 from interest_model.recommend.members import nowhere
-from interest_model.recommend.popularity import ItemCounts
+from interest_model.recommend.popularity import ROUNDING_HOURS, ItemCounts
 
 MICROS_PER_DAY = 86_400_000_000
 _FINE_DAYS = 28  # so far back bins are hours
@@ -50,7 +52,7 @@ def consumed(events: DataFrame) -> DataFrame:
 def catalogue(consumption: DataFrame, at_day: float, learning_days: int) -> Catalogue:
     """The catalogue from `consumed`. Collects one row per item and time bin: bounded by items and days, not by
     users. learning_days: how far back moments lie that the ranker learns from (see fit.first_lesson)."""
-    bins = consumption.groupBy("item_id", _bin(at_day - learning_days - _FINE_DAYS).alias("bin"))
+    bins = consumption.groupBy("item_id", _bin(at_day, learning_days + _FINE_DAYS).alias("bin"))
     rows = bins.agg(F.count("*").alias("count"), F.min("day").alias("first")).toArrow()
     names, items = np.unique(np.asarray(rows.column("item_id").to_pylist(), dtype=str), return_inverse=True)
     first_days = np.full(len(names), np.inf)
@@ -64,10 +66,11 @@ def catalogue(consumption: DataFrame, at_day: float, learning_days: int) -> Cata
     return Catalogue(names, first_days, counts)
 
 
-def _bin(fine_from_day: float) -> Column:
+def _bin(at_day: float, fine_days: float) -> Column:
     """Middle of an event's time bin; popularity.bin_day says the same in numpy."""
-    day = F.col("day")
-    return F.when(day >= fine_from_day, (F.floor(day * 24) + 0.5) / 24).otherwise(F.floor(day) + 0.5)
+    hours = (F.lit(at_day) - F.col("day")) * 24 - ROUNDING_HOURS
+    fine = F.when(hours <= fine_days * 24, F.ceil(hours) - 0.5).otherwise(24 * F.ceil(hours / 24) - 12.0)
+    return F.lit(at_day) - fine / 24
 
 
 def user_histories(consumption: DataFrame, item_ids: np.ndarray, length: int, more: tuple[str, ...] = ()) -> DataFrame:
@@ -91,6 +94,11 @@ def user_histories(consumption: DataFrame, item_ids: np.ndarray, length: int, mo
         F.col("latest")["weight"].alias("weights"),
         *(F.col("latest")[name].alias(name) for name in more),
     )
+
+
+def ranker_histories(consumption: DataFrame, item_ids: np.ndarray, settings: Ranker) -> DataFrame:
+    """user_histories as the ranker reads them: with places where a sequence model is a member, which may know them."""
+    return user_histories(consumption, item_ids, settings.seen_length, PLACE if settings.sequence else ())
 
 
 def item_vectors(embeddings: DataFrame, item_ids: np.ndarray) -> np.ndarray:

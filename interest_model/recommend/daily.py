@@ -25,6 +25,7 @@ from interest_model.recommend.consumption import Catalogue, item_places, known_i
 from interest_model.recommend.histories import Histories, between, from_arrow, take
 from interest_model.recommend.interests import no_topics, rule_numbers
 from interest_model.recommend.relisting import Diversity
+from interest_model.source import Source
 
 if TYPE_CHECKING:
     from interest_model.job import Night
@@ -169,18 +170,20 @@ def load_model(rows: DataFrame) -> tuple[Model, str]:
 
 
 def daily_lists(
-    histories: DataFrame, model: Model, titles: np.ndarray, at_day: float, settings: Recommendations, repeats: bool
+    histories: DataFrame, model: Model, titles: np.ndarray, at_day: float, settings: Recommendations, source: Source
 ) -> DataFrame:
     """One row per user: user_id and aligned arrays, best first: item_ids, scores, origins, reasons, because.
 
-    The list_length best items of each user at the moment at_day. titles (n,) str: what reasons call an item. Items
-    already consumed are left out unless `repeats`.
+    The list_length best items of each user at the moment at_day. titles (n,) str: what reasons call an item; dates in
+    them are of source.zone. Items already consumed are left out unless source.repeats or nothing else is left.
     """
     shared = histories.sparkSession.sparkContext.broadcast((model, titles))
+    zone, repeats = source.zone, source.repeats
     wide = Diversity(settings.diversity_method, settings.diversity_strength, settings.diversity_candidates)
 
     def lists(known: Histories) -> list[pa.RecordBatch]:
-        ranker, names = shared.value
+        ranker, titles = shared.value
+        names = explanation.Names(titles, ranker.topics.names, ranker.first_days, at_day, zone)
         found = scoring.recommend(known, ranker, at_day, settings.list_length, repeats, wide)
         offsets = pa.array(np.searchsorted(found.users, np.arange(known.n_users + 1)), pa.int32())
         items = pa.array(ranker.item_ids.tolist(), pa.string())
@@ -188,7 +191,7 @@ def daily_lists(
             "item_ids": items.take(pa.array(found.items)),
             "scores": pa.array(found.scores, pa.float64()),
             "origins": explanation.origins(found),
-            "reasons": explanation.reasons(found, names, ranker.topics.names),
+            "reasons": explanation.reasons(found, names),
             "because": _named_items(items, found.because),
         }
         aligned = [pa.ListArray.from_arrays(offsets, column) for column in columns.values()]

@@ -5,13 +5,15 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+PLACE = ("latitude", "longitude")
+
 
 class Histories(NamedTuple):
     """Histories of n users with m events in all, users one after another, each oldest first.
 
     user_ids (n,) str; indptr (n + 1,) int64: user k's events are indptr[k]:indptr[k + 1]; items (m,) int32: positions
     in the catalogue; days (m,) float64: event time as days since 1970-01-01 UTC; weights (m,) float32: strength of the
-    event.
+    event; places (m, 2) float32: latitude and longitude in degrees, NaN unknown; None: of no event.
     """
 
     user_ids: np.ndarray
@@ -19,6 +21,7 @@ class Histories(NamedTuple):
     items: np.ndarray
     days: np.ndarray
     weights: np.ndarray
+    places: np.ndarray | None = None
 
     @property
     def n_users(self) -> int:
@@ -36,14 +39,16 @@ class Histories(NamedTuple):
 
 
 def from_arrow(batch: pa.RecordBatch | pa.Table) -> Histories:
-    """Histories from rows (user_id string, items list<int32>, days list<float64>, weights list<float64>), one per user.
+    """Histories from rows (user_id string, items list<int32>, days list<float64>, weights list<float64>), one per user;
+    places from lists latitude and longitude, where the rows have them.
 
     The lists of a row have equal length and are oldest first. Raises ValueError where their lengths differ.
     """
     table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
     table = table.combine_chunks()
     lengths = _lengths(table, "items")
-    for name in ("days", "weights"):
+    placed = [name for name in PLACE if name in table.column_names]
+    for name in ("days", "weights", *placed):
         if not np.array_equal(lengths, _lengths(table, name)):
             raise ValueError(f"histories: lists 'items' and '{name}' differ in length")
     return Histories(
@@ -52,6 +57,7 @@ def from_arrow(batch: pa.RecordBatch | pa.Table) -> Histories:
         items=_values(table, "items", np.int32),
         days=_values(table, "days", np.float64),
         weights=_values(table, "weights", np.float32),
+        places=np.stack([_values(table, name, np.float32) for name in placed], axis=1) if placed else None,
     )
 
 
@@ -69,6 +75,7 @@ def keep(histories: Histories, events: np.ndarray) -> Histories:
         histories.items[events],
         histories.days[events],
         histories.weights[events],
+        _of(histories.places, events),
     )
 
 
@@ -79,7 +86,12 @@ def take(histories: Histories, users: np.ndarray) -> Histories:
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     events = np.arange(indptr[-1]) + np.repeat(histories.indptr[users] - indptr[:-1], lengths)
     return Histories(
-        histories.user_ids[users], indptr, histories.items[events], histories.days[events], histories.weights[events]
+        histories.user_ids[users],
+        indptr,
+        histories.items[events],
+        histories.days[events],
+        histories.weights[events],
+        _of(histories.places, events),
     )
 
 
@@ -99,6 +111,10 @@ def instants(histories: Histories) -> np.ndarray:
     starts = histories.indptr[:-1]
     new[starts[starts < len(new)]] = True
     return np.cumsum(new) - 1
+
+
+def _of(places: np.ndarray | None, events: np.ndarray) -> np.ndarray | None:
+    return None if places is None else places[events]
 
 
 def _lengths(table: pa.Table, name: str) -> np.ndarray:

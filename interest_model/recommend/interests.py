@@ -1,15 +1,18 @@
 """A user's interests as the ranker sees them: shares of a candidate's topics, and where they are going. No Spark."""
 
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
 from interest_model.interest.states_of_users import States, StateSettings, states
+from interest_model.interest.status import StatusRule
 from interest_model.recommend.blend import ItemTopics, Model
 from interest_model.recommend.histories import Histories
 
 _FLOOR = 0.01
+_LEAST_SHARE = 1e-6  # of a topic among everybody: what nobody else touched is rare, not infinitely so
 
 
 def no_topics(n_items: int) -> ItemTopics:
@@ -18,7 +21,8 @@ def no_topics(n_items: int) -> ItemTopics:
 
 
 def interest_states(histories: Histories, model: Model, at_day: float) -> States:
-    """The states of all topics that users touched, at at_day, as table interest_states has them."""
+    """The states of all topics that users touched, at at_day: by the settings of table interest_states, from what the
+    ranker reads, which is what a user consumed (no views or carts that the mapping does not call so), near or far."""
     return states(histories, model.topics.membership, model.topic_shares, at_day, rule_of(model.topics.rule))
 
 
@@ -55,8 +59,9 @@ def named_interests(found: States, model: Model, n_users: int, users: np.ndarray
 
 
 def rule_numbers(settings: StateSettings) -> np.ndarray:
-    """(7,) the numbers of the settings that shares and trends are made by; `rule_of` is the inverse."""
-    return np.array([getattr(settings, name) for name in _RULE], dtype=np.float64)
+    """(r,) the numbers of the settings that shares, trends and status are made by; `rule_of` is the inverse."""
+    own = [getattr(settings, name) for name in _RULE]
+    return np.array(own + [getattr(settings.status, name) for name in _STATUS_RULE], dtype=np.float64)
 
 
 _RULE = (
@@ -65,8 +70,14 @@ _RULE = (
 )  # fmt: skip
 
 
+_STATUS_RULE = tuple(one.name for one in dataclasses.fields(StatusRule))
+
+
 def rule_of(numbers: np.ndarray) -> StateSettings:
-    return StateSettings(**{name: float(value) for name, value in zip(_RULE, numbers, strict=True)})
+    own, status = np.split(numbers, [len(_RULE)])
+    named = {name: float(value) for name, value in zip(_RULE, own, strict=True)}
+    rule = {name: float(value) for name, value in zip(_STATUS_RULE, status, strict=True)}
+    return StateSettings(**named, status=StatusRule(**rule))
 
 
 def lifts(found: States, model: Model, n_users: int) -> np.ndarray:
@@ -75,7 +86,7 @@ def lifts(found: States, model: Model, n_users: int) -> np.ndarray:
     numbers = rule_of(model.topics.rule)
     totals = np.bincount(found.users, found.evidence, n_users)
     lifted = np.repeat((numbers.prior_events / (totals + numbers.prior_events))[:, None], len(model.topic_shares), 1)
-    lifted[found.users, found.topics] = found.share / np.maximum(model.topic_shares[found.topics], 1e-12)
+    lifted[found.users, found.topics] = found.share / np.maximum(model.topic_shares[found.topics], _LEAST_SHARE)
     return lifted
 
 

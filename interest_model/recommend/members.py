@@ -1,8 +1,8 @@
 """The collaborative members of the blend: item transitions, EASE and factors, by mergeable sums over users. No Spark.
 
 A partial fit takes the histories of some users and returns item-by-item sums. Sums of different users merge by adding,
-so users never leave their partition. All summed values are multiples of 2**-8 or so and exact in floating point: the
-order in which partitions are added changes nothing.
+so users never leave their partition. All summed values are multiples of 2**-8 or so and exact in float64 (float32 is
+not, above 2**16: a pair of best sellers): the order in which users and partitions are added changes nothing.
 """
 
 import numpy as np
@@ -47,7 +47,7 @@ def _band(user_of: np.ndarray, reach: int) -> sp.csr_matrix:
     for step in range(1, min(reach, n - 1) + 1):
         first = np.flatnonzero(user_of[step:] == user_of[:-step])
         rows.append(first), columns.append(first + step), values.append(np.full(len(first), STEP_DECAY ** (step - 1)))
-    entries = (np.concatenate(values).astype(np.float32), (np.concatenate(rows), np.concatenate(columns)))
+    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
     return sp.csr_matrix(entries, (n, n))
 
 
@@ -57,32 +57,33 @@ def gram_sums(histories: Histories, n_items: int, head: np.ndarray) -> sp.csr_ma
     Off the diagonal only pairs of head items count. head (h,) int32: catalogue positions of the items EASE knows.
     """
     consumed = _binary(histories.rows, histories.items, (histories.n_users, n_items))
-    in_head = np.zeros(n_items, dtype=np.float32)
+    in_head = np.zeros(n_items)
     in_head[head] = 1.0
     head_only = consumed @ sp.diags(in_head)
     head_only.eliminate_zeros()
     pairs = sp.triu(head_only.T.tocsr() @ head_only, k=1)
-    return (pairs + sp.diags(np.asarray(consumed.sum(axis=0)).ravel())).tocsr().astype(np.float32)
+    return (pairs + sp.diags(np.asarray(consumed.sum(axis=0)).ravel())).tocsr()
 
 
 def _binary(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
-    matrix = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape)
+    matrix = sp.csr_matrix((np.ones(len(rows)), (rows, columns)), shape)
     matrix.sum_duplicates()
     matrix.data[:] = 1.0
     return matrix
 
 
 def to_rows(kind: str, sums: sp.csr_matrix) -> pa.RecordBatch:
-    """One Arrow row per item with any pair: kind, item, others (bytes of int32) and values (bytes of float32)."""
+    """One Arrow row per item with any pair: kind, item, others (bytes of int32) and values (bytes of float64)."""
     sums = sums.tocsr()
     sums.sort_indices()
     items = np.flatnonzero(np.diff(sums.indptr)).astype(np.int32)
-    ends = np.concatenate([[0], sums.indptr[1:][items]]).astype(np.int64) * 4
-    if ends[-1] >= 2**31:
-        raise ValueError(f"pairs of kind '{kind}': {ends[-1]} bytes in one batch; use smaller batches of users")
-    columns = [np.ascontiguousarray(sums.indices, "<i4"), np.ascontiguousarray(sums.data, "<f4")]
-    offsets = pa.py_buffer(ends.astype(np.int32))
-    packed = [pa.Array.from_buffers(pa.binary(), len(items), [None, offsets, pa.py_buffer(one)]) for one in columns]
+    ends = np.concatenate([[0], sums.indptr[1:][items]]).astype(np.int64)
+    if ends[-1] * 8 >= 2**31:
+        raise ValueError(f"pairs of kind '{kind}': {ends[-1] * 8} bytes in one batch; use smaller batches of users")
+    packed = []
+    for column in (np.ascontiguousarray(sums.indices, "<i4"), np.ascontiguousarray(sums.data, "<f8")):
+        offsets = pa.py_buffer((ends * column.itemsize).astype(np.int32))
+        packed.append(pa.Array.from_buffers(pa.binary(), len(items), [None, offsets, pa.py_buffer(column)]))
     kinds = pa.array([kind] * len(items), pa.string())
     return pa.RecordBatch.from_arrays([kinds, pa.array(items, pa.int32()), *packed], schema=PAIR_SCHEMA)
 
@@ -94,7 +95,7 @@ def from_rows(rows: pa.Table, kind: str, n_items: int) -> sp.csr_matrix:
         return sp.csr_matrix((n_items, n_items))
     items = np.asarray(chosen.column("item"))
     others = np.frombuffer(b"".join(chosen.column("others").to_pylist()), "<i4")
-    values = np.frombuffer(b"".join(chosen.column("values").to_pylist()), "<f4").astype(np.float64)
+    values = np.frombuffer(b"".join(chosen.column("values").to_pylist()), "<f8")
     lengths = np.asarray(pa.compute.binary_length(chosen.column("others"))) // 4
     sums = sp.csr_matrix((values, (np.repeat(items, lengths), others)), (n_items, n_items))
     sums.sum_duplicates()

@@ -9,7 +9,7 @@ class ItemCounts(NamedTuple):
     """Consumption counts, one entry per item and time bin, in any order.
 
     items (b,) int32: catalogue positions; days (b,) float64: middle of the bin, days since 1970-01-01 UTC; counts (b,)
-    float64. Bins are hours for recent days and whole days further back (see `bin_day`).
+    float64. Bins are hours for recent days and whole days further back, counted back from a night (see `bin_day`).
     """
 
     items: np.ndarray
@@ -17,10 +17,17 @@ class ItemCounts(NamedTuple):
     counts: np.ndarray
 
 
-def bin_day(days: np.ndarray, fine_from_day: float) -> np.ndarray:
-    """Middle of each event's bin: its hour from `fine_from_day` on, its UTC day before. The Spark face says the same
-    in SQL."""
-    return np.where(days >= fine_from_day, (np.floor(days * 24) + 0.5) / 24, np.floor(days) + 0.5)
+ROUNDING_HOURS = 1e-6
+
+
+def bin_day(days: np.ndarray, at_day: float, fine_days: float) -> np.ndarray:
+    """Middle of each event's bin: the hour before at_day that it lies in, further back than fine_days the day.
+
+    Counted back from at_day, a midnight of the log's zone, no bin crosses a midnight before it: of what lies before a
+    moment nothing is missing and nothing came later. The Spark face says the same in SQL.
+    """
+    hours = (at_day - days) * 24 - ROUNDING_HOURS  # an event at the very start of an hour belongs to it
+    return at_day - np.where(hours <= fine_days * 24, np.ceil(hours) - 0.5, 24 * np.ceil(hours / 24) - 12.0) / 24
 
 
 def decayed(counts: ItemCounts, n_items: int, at_day: float, half_lives: tuple[float, ...]) -> np.ndarray:

@@ -9,10 +9,16 @@ _DECIMALS = 7  # scores closer than this are ties: batches of other sizes may di
 
 
 def without(scores: sp.csr_matrix, histories: Histories) -> sp.csr_matrix:
-    """The scores with every item of the user's own history at minus infinity."""
+    """The scores with every item of the user's own history at minus infinity; of who has had all of them, as they are:
+    a list of what was seen is better than none."""
     result = scores.copy()
     place, there = _places(result, histories.rows, histories.items)
+    whole = result.data.copy()
     result.data[place[there]] = -np.inf
+    left = np.concatenate([[0], np.cumsum(np.isfinite(result.data))])[result.indptr]
+    for user in np.flatnonzero((np.diff(left) == 0) & (np.diff(result.indptr) > 0)):
+        own = slice(result.indptr[user], result.indptr[user + 1])
+        result.data[own] = whole[own]
     return result
 
 

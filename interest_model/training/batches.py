@@ -18,14 +18,13 @@ _POOL_BATCHES = 50  # shuffled batches' worth of sequences that are sorted by le
 
 
 class Sequences(NamedTuple):
-    """Histories and what else is known of their m events.
+    """Histories and what a model learns beside them.
 
-    places (m, 2) float32: latitude and longitude in degrees, NaN unknown; values (m,) float32: what the log says of
-    the item, such as a rating, NaN where it says nothing. None: not in this log.
+    values (m,) float32: what the log says of the item of each event, such as a rating, NaN where it says nothing; None:
+    not in this log.
     """
 
     histories: Histories
-    places: np.ndarray | None = None
     values: np.ndarray | None = None
 
 
@@ -39,9 +38,10 @@ class Spans(NamedTuple):
 class TrainingBatches:
     """The batches of any epoch, in an order and with augmentation that only (seed, epoch) decide.
 
-    A position's targets are events after it: the next one, or every one within the horizon of its query time. Its query
-    time is never its target's own time. end_day: the log is complete before it; None: just after the last event. A
-    position whose window reaches beyond is left out, its targets are not all known.
+    A position's targets are events after it: the next one, or every one within the horizon of its query time. That is
+    never later than they are, and the same only where they are of one moment, a basket (see query_days). end_day: the
+    log is complete before it; None: just after the last event. A position whose window reaches beyond is left out, its
+    targets are not all known.
     """
 
     def __init__(self, sequences: Sequences, model: ModelSettings, fit: FitSettings, end_day: float | None = None):
@@ -256,7 +256,7 @@ def _tensors(sequences: Sequences, seen: np.ndarray, events: np.ndarray, mask: n
         items = np.where(mask, histories.items[seen], 0).astype(np.int64)
         days = np.where(mask, histories.days[events], 0.0)
     places = None
-    if sequences.places is not None and len(histories.items):
-        places = torch.from_numpy(np.where(mask[..., None], sequences.places[seen], 0.0).astype(np.float32))
+    if histories.places is not None and len(histories.items):
+        places = torch.from_numpy(np.where(mask[..., None], histories.places[seen], 0.0).astype(np.float32))
     days = torch.from_numpy(days)
     return Batch(torch.from_numpy(items), days, torch.from_numpy(mask), days, torch.zeros(0, dtype=torch.int64), places)

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pyspark.sql import DataFrame
 
+from interest_model.claim import days_held
 from interest_model.encoding.model_files import encoder_version
 from interest_model.evaluation.splits import Split
 from interest_model.models import decisions, newest_issued, open_registry, record
 from interest_model.recommend.attributes import KnownItems
 from interest_model.recommend.consumption import Catalogue, catalogue, known_items
 from interest_model.runs import code_revision
+from interest_model.storage import Storage
 from interest_model.training import promotion, snapshot
 from interest_model.training.contest import contest
 from interest_model.training.distributed import train_in_processes
 from interest_model.training.fit import Progress
 from interest_model.training.item_coding import coding
 from interest_model.training.packaged import Packaged
-from interest_model.training.promotion import NO_MODEL, Verdict
+from interest_model.training.promotion import NO_MODEL, Judged, Verdict
 from interest_model.training.ranking import best_popularity
 from interest_model.training.registry import CHALLENGER, CHAMPION, Registry, Training
 from interest_model.training.sequence_model import Past, Trained, train, validation_cases
@@ -67,12 +69,14 @@ def prepare(night: "Night", split: Split, embeddings: DataFrame, described: Data
 def decided_before(night: "Night", work: Work) -> bool:
     """True where this very training has been judged: then only what a kill may have left undone is done."""
     name, registry = night.settings.promotion.model, _registry(night)
-    version, held = registry.find(name, work.key), decisions(night.storage)
-    rows = [row for row in held if row["model"] == name and row["version"] == version]
+    version = registry.find(name, work.key)
+    if version is None:
+        return False
+    digest = registry.load(name, version).digest
+    rows = [row for row in decisions(_as_it_is(night)) if (row["model"], row["digest"]) == (name, digest)]
     if not rows:
         return False
-    registry.point(name, CHAMPION, promotion.champion_as_of(held, name, datetime.date.max))
-    shutil.rmtree(work.folder)
+    _follow(night, work, rows[0])
     night.reporter.say(f"model {name} version {version} was {rows[0]['state']} before: {rows[0]['reason']}")
     return True
 
@@ -109,39 +113,59 @@ def packaged(night: "Night", work: Work, trained: Trained) -> Packaged:
     return Packaged(trained.model, work.items.item_ids, facts)
 
 
-def judged(night: "Night", split: Split, work: Work, version: str) -> Verdict:
-    """The challenger against the champion, beside decayed popularity, on what came after the split's cut."""
+def settle(night: "Night", split: Split, work: Work, version: str) -> None:
+    """Judges the challenger against the champion and records the verdict.
+
+    Judged again where the champion is another one by then: it was rolled back, or another training was quicker.
+    """
+    name = night.settings.promotion.model
+    while True:
+        champion = champion_of(night)
+        verdict, digest = judged(night, split, work, version, champion)
+        if champion_of(night) == champion:
+            break
+        night.reporter.say(f"model {name}: another champion since the contest began, judging again")
+    row = promotion.decision(name, Judged(version, digest), verdict, champion, _first_night(night))
+    record(night.storage, row)
+    _follow(night, work, row)
+    night.reporter.say(f"model {name} version {version} {verdict.state}: {verdict.reason}")
+
+
+def judged(night: "Night", split: Split, work: Work, version: str, champion: str | None) -> tuple[Verdict, str]:
+    """The challenger against the champion, beside decayed popularity, on what came after the split's cut; and the
+    digest of the files that were judged."""
     settings, item_ids = night.settings, work.items.item_ids
     name, registry = settings.promotion.model, _registry(night)
     half_lives = settings.ranker.popularity_half_lives_days
     inner, at_day = validation_cases(work.past, settings.training), split.at_day
-    rankers = {"challenger": registry.load(name, version).model}
+    challenger = registry.load(name, version)
+    rankers = {"challenger": challenger.model}
     rankers["popularity"] = best_popularity(work.items.counts, inner, len(item_ids), at_day, half_lives)
-    rival, champion = NO_MODEL, champion_of(night)
+    rival = NO_MODEL
     if champion is not None:
-        held, rival = registry.load(name, champion), f"champion {champion}"
+        digest = promotion.digest_of(decisions(_as_it_is(night)), name, champion)
+        held, rival = registry.load(name, champion, digest), f"champion {champion}"
         if held.facts["trained_until"] > at_day:
-            return Verdict("refused", f"{rival} has seen what it would be judged on: train on a later day", {})
+            reason = f"{rival} has seen what it would be judged on: train on a later day"
+            return Verdict("refused", reason, {}), challenger.digest
         rankers[rival] = held.with_catalogue(work.known, _encoder(night))
     figures = contest(split, item_ids, rankers, settings.ranker.seen_length, night.source.repeats, settings.evaluation)
-    return promotion.judge(figures, rival, settings.promotion)
+    return promotion.judge(figures, rival, settings.promotion), challenger.digest
 
 
-def decide(night: "Night", work: Work, version: str, verdict: Verdict) -> None:
-    """Records the verdict, then lets the alias follow; snapshot and checkpoints go."""
-    name, registry, champion = night.settings.promotion.model, _registry(night), champion_of(night)
-    row = promotion.decision(name, version, verdict, champion, _first_night(night))
-    record(night.storage, row)
-    registry.note(name, version, {"decision": verdict.state, "reason": verdict.reason, **verdict.figures})
-    registry.point(name, CHAMPION, row["champion"])
+def _follow(night: "Night", work: Work, row: dict) -> None:
+    """The registry follows a decision: tags of the version, and the alias of what is in force; snapshot and checkpoints
+    go."""
+    name, registry = row["model"], _registry(night)
+    registry.note(name, row["version"], {"decision": row["state"], "reason": row["reason"], **row["figures"]})
+    registry.point(name, CHAMPION, promotion.champion_as_of(decisions(_as_it_is(night)), name, datetime.date.max))
     shutil.rmtree(work.folder)
-    night.reporter.say(f"model {name} version {version} {verdict.state}: {verdict.reason}")
 
 
 def champion_of(night: "Night") -> str | None:
     """The version in force on the first night that a decision of today may change."""
     name = night.settings.promotion.model
-    return promotion.champion_as_of(decisions(night.storage), name, _first_night(night))
+    return promotion.champion_as_of(decisions(_as_it_is(night)), name, _first_night(night))
 
 
 def _registry(night: "Night") -> Registry:
@@ -149,7 +173,14 @@ def _registry(night: "Night") -> Registry:
 
 
 def _first_night(night: "Night") -> datetime.date:
-    return promotion.first_night(night.run_date, newest_issued(night.storage))
+    """After the nights that are issued and those that run now: each keeps the champion that it began with."""
+    begun = [newest_issued(_as_it_is(night)), *days_held(night.storage.local_folder("claims"))]
+    return promotion.first_night(night.run_date, max((day for day in begun if day is not None), default=None))
+
+
+def _as_it_is(night: "Night") -> Storage:
+    """The tables at this moment: the night's own storage keeps what it read first, and a training takes hours."""
+    return Storage(night.spark, night.storage.root)
 
 
 def _encoder(night: "Night") -> str:

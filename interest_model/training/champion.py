@@ -14,7 +14,7 @@ from interest_model.models import decisions, open_registry
 from interest_model.recommend.attributes import KnownItems
 from interest_model.recommend.consumption import Catalogue, catalogue, end_of_day, known_items
 from interest_model.training.packaged import Packaged
-from interest_model.training.promotion import champion_as_of
+from interest_model.training.promotion import champion_as_of, digest_of
 
 if TYPE_CHECKING:
     from interest_model.config import Encoder
@@ -63,7 +63,8 @@ def tonight(night: "Night", champion: Champion, events: DataFrame) -> tuple[Cata
 
 def _loaded(night: "Night", day: date) -> Champion | None:
     name = night.settings.promotion.model
-    version = champion_as_of(decisions(night.storage), name, day)
+    held = decisions(night.storage)
+    version = champion_as_of(held, name, day)
     if version is None:
         return None
     registry = open_registry(night.storage, night.settings.tracking)
@@ -72,4 +73,4 @@ def _loaded(night: "Night", day: date) -> Champion | None:
 
         folder = night.storage.local_folder("mlflow")
         raise DataError(f"model {name} version {version}: there is no model registry at {folder}", remedy(name))
-    return Champion(name, version, registry.load(name, version))
+    return Champion(name, version, registry.load(name, version, digest_of(held, name, version)))

@@ -39,7 +39,9 @@ def train_in_processes(
 
 def _train_share(folder: str, kind: ModelSettings, settings: FitSettings, repeats: bool) -> dict:
     """One process's part; what the first returns is what the caller gets."""
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    distributed.init_process_group(backend(torch.cuda.is_available()))
     try:
         held = snapshot.load(Path(folder) / "snapshot")
         own = snapshot.read(held, distributed.get_rank(), distributed.get_world_size())
@@ -53,6 +55,12 @@ def _train_share(folder: str, kind: ModelSettings, settings: FitSettings, repeat
     finals = {name: (one.losses, one.scores) for name, one in found.finals.items()}
     search = found.search.losses, found.search.scores
     return {"search": search, "finals": finals, "epochs": found.epochs, "n_validated": found.n_validated}
+
+
+def backend(gpu: bool) -> str:
+    """What carries tensors between processes. Counts and sums lie on the CPU also where the model does not, and NCCL
+    takes none of those."""
+    return "cpu:gloo,cuda:nccl" if gpu else "gloo"
 
 
 def _tell(name: str, one) -> None:

@@ -1,6 +1,7 @@
 """A trained model with all it takes to score people: what the registry keeps. torch, no Spark, no pickle."""
 
 import copy
+import hashlib
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -17,16 +18,18 @@ from interest_model.training.item_coding import features
 from interest_model.training.ranking import Cases, scored_lists
 
 _FACTS = "facts.json"
+_PLACE = ("latitudes", "longitudes")
 
 
 class Packaged(NamedTuple):
     """item_ids (n,) str: of the model's catalogue; facts: trained_until (days since 1970-01-01 UTC, nothing later was
     seen), encoder (version of the text vectors), repeats (people come back to items), coding (see
-    item_coding.coding)."""
+    item_coding.coding); digest: sha2-256 of the files it was loaded from."""
 
     model: SequenceModel
     item_ids: np.ndarray
     facts: dict
+    digest: str = ""
 
     def with_catalogue(self, items: KnownItems, encoder: str) -> SequenceModel:
         """A copy of the model over another catalogue: known items keep their embedding, new ones score by their text,
@@ -49,8 +52,9 @@ class Packaged(NamedTuple):
     def recommend(self, frame: pd.DataFrame, length: int) -> pd.DataFrame:
         """One row (items, scores) for each row (items, days, at_day): the best `length` items, best first.
 
-        items: lists of item ids, oldest first; days: when, days since 1970-01-01 UTC; at_day: when the list is made.
-        Items that the catalogue does not know are left out of the history; rows of one at_day are scored together.
+        items: lists of item ids, oldest first; days: when, days since 1970-01-01 UTC; at_day: when the list is made;
+        latitudes, longitudes, where the frame has them: where, in degrees, for a model that reads places. Items that
+        the catalogue does not know are left out of the history; rows of one at_day are scored together.
         """
         position = {name: place for place, name in enumerate(self.item_ids.tolist())}
         found: list = [None] * len(frame)
@@ -70,18 +74,27 @@ def save(packaged: Packaged, folder: Path) -> None:
 def load(folder: Path) -> Packaged:
     """What `save` wrote, on the CPU, ready to score."""
     facts = json.loads((folder / _FACTS).read_text())
-    return Packaged(zoo.load(folder), np.array(facts.pop("item_ids"), dtype=object), facts)
+    return Packaged(zoo.load(folder), np.array(facts.pop("item_ids"), dtype=object), facts, _digest(folder))
+
+
+def _digest(folder: Path) -> str:
+    found = hashlib.sha256()
+    for file in sorted(one for one in folder.iterdir() if one.is_file()):
+        content = file.read_bytes()
+        found.update(f"{file.name} {len(content)} ".encode() + content)
+    return found.hexdigest()
 
 
 def _cases(frame: pd.DataFrame, position: dict[str, int], at_day: float, repeats: bool) -> Cases:
+    columns = ["items", "days", *(name for name in _PLACE if name in frame)]
     users = [
-        [(position[name], day) for name, day in zip(items, days, strict=True) if name in position]
-        for items, days in zip(frame["items"], frame["days"], strict=True)
+        [(position[name], *rest) for name, *rest in zip(*lists, strict=True) if name in position]
+        for lists in zip(*(frame[name] for name in columns), strict=True)
     ]
-    events = [event for one in users for event in one]
-    items = np.array([item for item, _ in events], dtype=np.int32)
-    days = np.array([day for _, day in events], dtype=np.float64)
-    indptr = np.cumsum([0, *map(len, users)])
-    histories = Histories(np.arange(len(users)).astype(str), indptr, items, days, np.ones(len(items), np.float32))
+    events = np.array([event for one in users for event in one], dtype=np.float64).reshape(-1, len(columns))
+    items, days, places = events[:, 0].astype(np.int32), events[:, 1], events[:, 2:].astype(np.float32)
+    indptr, ones = np.cumsum([0, *map(len, users)]), np.ones(len(items), np.float32)
+    names = np.arange(len(users)).astype(str)
+    histories = Histories(names, indptr, items, days, ones, places if len(columns) == 4 else None)
     nobody = np.zeros(0, dtype=np.int64)
     return Cases(Sequences(histories), nobody, nobody, at_day, repeats)

@@ -68,13 +68,26 @@ def _known(figures: dict[str, float]) -> dict[str, float]:
     return {name: float(value) for name, value in figures.items() if np.isfinite(value)}
 
 
-def decision(model: str, version: str, verdict: Verdict, champion: str | None, from_run_date: datetime.date) -> dict:
+class Judged(NamedTuple):
+    """A version of a model: its number in the registry and the digest of its files (see Packaged)."""
+
+    version: str
+    digest: str
+
+
+def decision(model: str, judged: Judged, verdict: Verdict, champion: str | None, from_run_date: datetime.date) -> dict:
     """A row of promotions, without its time: the verdict on a version, while `champion` was in force."""
-    after = version if verdict.state == "promoted" else champion
+    after = judged.version if verdict.state == "promoted" else champion
     return {
-        "model": model, "version": version, "state": verdict.state, "champion": after, "former": champion,
-        "from_run_date": from_run_date, "reason": verdict.reason, "figures": verdict.figures,
+        "model": model, "version": judged.version, "digest": judged.digest, "state": verdict.state, "champion": after,
+        "former": champion, "from_run_date": from_run_date, "reason": verdict.reason, "figures": verdict.figures,
     }  # fmt: skip
+
+
+def digest_of(decisions: Iterable[dict], model: str, version: str) -> str | None:
+    """The digest of the files that were promoted under this number; None: it never was."""
+    rows = [row for row in _in_force(decisions, model) if row["version"] == version and row["state"] == "promoted"]
+    return rows[-1]["digest"] if rows else None
 
 
 def champion_as_of(decisions: Iterable[dict], model: str, run_date: datetime.date) -> str | None:
@@ -106,8 +119,8 @@ def rolled_back(decisions: Iterable[dict], model: str, from_run_date: datetime.d
     start = max(from_run_date, rows[-1]["from_run_date"])
     reason = f"version {version} taken out by hand; {f'version {before}' if before else 'no version'} in force again"
     return {
-        "model": model, "version": version, "state": "rolled_back", "champion": before, "former": version,
-        "from_run_date": start, "reason": reason, "figures": {},
+        "model": model, "version": version, "digest": None, "state": "rolled_back", "champion": before,
+        "former": version, "from_run_date": start, "reason": reason, "figures": {},
     }  # fmt: skip
 
 

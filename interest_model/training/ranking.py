@@ -42,15 +42,15 @@ def cases_after(sequences: Sequences, cut: float, repeats: bool, most: int, seed
     pairs = np.unique(np.stack([place[whole.rows[kept]], whole.items[kept]]).astype(np.int64), axis=1)
     known = take(between(whole, -np.inf, cut), chosen)
     events = ~later & (place[whole.rows] >= 0)
-    more = [None if one is None else one[events] for one in (sequences.places, sequences.values)]
-    return Cases(Sequences(known, *more), pairs[0], pairs[1], cut, repeats)
+    values = None if sequences.values is None else sequences.values[events]
+    return Cases(Sequences(known, values), pairs[0], pairs[1], cut, repeats)
 
 
 def before(sequences: Sequences, cut: float) -> Sequences:
     """The same users with only what happened before the cut."""
     events = sequences.histories.days < cut
-    more = [None if one is None else one[events] for one in (sequences.places, sequences.values)]
-    return Sequences(keep(sequences.histories, events), *more)
+    values = None if sequences.values is None else sequences.values[events]
+    return Sequences(keep(sequences.histories, events), values)
 
 
 def model_lists(model: SequenceModel, cases: Cases, length: int) -> np.ndarray:

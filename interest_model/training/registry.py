@@ -4,11 +4,13 @@ A version is an MLflow pyfunc made of code (a few lines that name this package) 
 Which version a night uses is said by table promotions; the alias champion follows it for people and other tools.
 """
 
+import functools
 import hashlib
 import json
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import NamedTuple
@@ -24,12 +26,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from safetensors import SafetensorError
 
 from interest_model import __version__
 from interest_model.config import Tracking
 from interest_model.errors import DataError, SetupError, UsageError
+from interest_model.tracking import without_password
 from interest_model.training import packaged
 from interest_model.training.fit import Course
 from interest_model.training.packaged import Packaged
@@ -56,6 +60,21 @@ class ServedModel(mlflow.pyfunc.PythonModel):
         return self.packaged.recommend(model_input, int((params or {}).get("length", _LENGTH)))
 
 
+def _answered(method: Callable) -> Callable:
+    """A registry's method whose store's own errors become a SetupError: it is locked, slow or away."""
+
+    @functools.wraps(method)
+    def asked(self, *given, **more):
+        try:
+            return method(self, *given, **more)
+        except MlflowException as error:
+            first = str(error.message).replace(self.uri, self.shown).splitlines()[0][:300]
+            text = f"model registry {self.shown} does not answer: {first}"
+            raise SetupError(text, "look whether it runs and tracking.uri names it, then try again") from error
+
+    return asked
+
+
 class Training(NamedTuple):
     """What is logged of one training. key: the same for the same training; tables: name to Delta version; courses:
     name ("search", "final", ...) to course; tags: of the run and of the version."""
@@ -70,20 +89,23 @@ class Training(NamedTuple):
 class Registry:
     """One MLflow store. folder: where a store of its own lies beside the tables; settings.uri names another.
 
-    SetupError where it cannot be opened: locked, half made by a run that was killed, or of another MLflow's version.
+    SetupError where it cannot be opened (half made by a run that was killed, or of another MLflow's version), and by
+    every method where it does not answer.
     """
 
     def __init__(self, settings: Tracking, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self.uri = settings.uri or f"sqlite:///{folder.absolute() / 'mlflow.db'}"
+        self.shown = without_password(self.uri)
         self.experiment = f"{settings.experiment} training"
         self.artifacts = folder.absolute() / "artifacts"
         try:
             self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         except MlflowException as error:
-            remedy = f"mlflow db upgrade {self.uri} (back it up first), or name another store in tracking.uri"
-            raise SetupError(f"model registry {self.uri} cannot be opened: {error.message}", remedy) from error
+            remedy = f"mlflow db upgrade {self.shown} (back it up first), or name another store in tracking.uri"
+            raise SetupError(f"model registry {self.shown} cannot be opened: {error.message}", remedy) from error
 
+    @_answered
     def register(self, name: str, model: Packaged, training: Training) -> str:
         """The version made of this training: logged and registered, or found where it was registered before."""
         known = self.find(name, training.key)
@@ -98,11 +120,13 @@ class Registry:
         self.client.set_terminated(run_id)
         return str(made.version)
 
+    @_answered
     def find(self, name: str, key: str) -> str | None:
         """The version that was made of the training with this key; None: there is none."""
         known = [str(one.version) for one in self._versions(name) if one.tags.get(_KEY) == key]
         return known[0] if known else None
 
+    @_answered
     def point(self, name: str, alias: str, version: str | None) -> None:
         """The alias names this version from now on; None: nothing."""
         if version is not None:
@@ -110,27 +134,38 @@ class Registry:
         elif alias in self.client.get_registered_model(name).aliases:
             self.client.delete_registered_model_alias(name, alias)
 
+    @_answered
     def note(self, name: str, version: str, facts: dict) -> None:
         """Tags on a version: the decision on it and the figures. "@" becomes " at ": MLflow allows none in names."""
         for key, value in facts.items():
             text = f"{value:.4f}" if isinstance(value, float) else str(value)[:5000]
             self.client.set_model_version_tag(name, version, key.replace("@", " at "), text)
 
-    def load(self, name: str, version: str) -> Packaged:
-        """The version's model. DataError where the registry does not have it, or its files are missing or broken."""
+    @_answered
+    def load(self, name: str, version: str, digest: str | None = None) -> Packaged:
+        """The version's model. DataError where the registry does not have it, its files are missing or broken, or their
+        Packaged.digest is not the one given: of another store, or changed."""
         try:
             source = self.client.get_model_version(name, version).source
         except MlflowException as error:
-            text = f"model {name}: version {version} is not in the registry {self.experiment}"
-            raise DataError(text, remedy(name)) from error
+            if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                raise
+            raise DataError(f"model {name}: version {version} is not in {self.shown}", remedy(name)) from error
         try:
             with tempfile.TemporaryDirectory() as folder:
-                found = mlflow.artifacts.download_artifacts(f"{source}/artifacts/model", dst_path=folder)
-                return packaged.load(Path(found))
+                found = mlflow.artifacts.download_artifacts(
+                    f"{source}/artifacts/model", dst_path=folder, tracking_uri=self.uri, registry_uri=self.uri
+                )
+                model = packaged.load(Path(found))
         except (MlflowException, SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             text = f"model {name} version {version}: its files at {source} cannot be read ({error})"
             raise DataError(text, remedy(name)) from error
+        if digest is not None and model.digest != digest:
+            text = f"model {name} version {version}: its files at {source} are not those that were judged"
+            raise DataError(text, remedy(name))
+        return model
 
+    @_answered
     def rows(self, name: str = "") -> list[dict]:
         """One row per version, newest first: name, version, aliases, and the tags of the decision on it."""
         names = [one.name for one in self.client.search_registered_models() if name in ("", one.name)]
@@ -177,7 +212,8 @@ def remedy(name: str) -> str:
 def signature() -> ModelSignature:
     """A row in: a history and the moment of the list. A row out: items and scores, best first."""
     texts, numbers = Array(DataType.string), Array(DataType.double)
-    rows = Schema([ColSpec(texts, "items"), ColSpec(numbers, "days"), ColSpec(DataType.double, "at_day")])
+    needed = [ColSpec(texts, "items"), ColSpec(numbers, "days"), ColSpec(DataType.double, "at_day")]
+    rows = Schema(needed + [ColSpec(numbers, name, required=False) for name in ("latitudes", "longitudes")])
     lists = Schema([ColSpec(texts, "items"), ColSpec(numbers, "scores")])
     return ModelSignature(rows, lists, ParamSchema([ParamSpec("length", DataType.long, _LENGTH)]))
 

@@ -53,7 +53,8 @@ def train(
     """The model of this kind. Same past, settings and machine: same weights, killed and resumed on the way or not.
 
     Fitted first on the settings' validation_quantile of the events, by time; the NDCG of lists made then, by what came
-    after, says how many epochs are enough. Then fitted anew on everything for so many: what is newest counts most.
+    after, says how many epochs are enough (all of the settings' where there is nobody to judge by or nothing to learn
+    before). Then fitted anew on everything for so many: what is newest counts most.
     With settings.ensemble above 1 this last fit is made with so many seeds, and the model is their Ensemble.
     folder: checkpoints of all fits, each in a folder of its name. report: called with that name, "search" or one of
     Trained.finals, and the progress. DataError: no event has anything to be learned after it.
@@ -63,8 +64,8 @@ def train(
     cut = cases.at_day
     n_validated = int(processes.summed(torch.tensor(cases.sequences.histories.n_users)))
     search, epochs = Course(), settings.epochs
-    if n_validated:
-        inner = Past(before(past.sequences, cut), known_at(past.features, cut), cut, past.repeats)
+    inner = Past(before(past.sequences, cut), known_at(past.features, cut), cut, past.repeats)
+    if n_validated and n_targets(inner, kind, settings):
         _, search = _fitted("search", inner, cases, kind, settings, (folder, report))
         epochs = search.best_epoch + 1
     model, finals = _finals(past, kind, dataclasses.replace(settings, epochs=epochs), (folder, report))
@@ -74,8 +75,15 @@ def train(
 def validation_cases(past: Past, settings: FitSettings) -> Cases:
     """The inner slice: lists made at the settings' validation_quantile of the events, by what came after."""
     days = past.sequences.histories.days
-    cut = processes.mean(float(np.quantile(days, settings.validation_quantile)), 1.0)  # all processes cut at one moment
+    own = float(np.quantile(days, settings.validation_quantile)) if len(days) else 0.0
+    cut = processes.mean(own * len(days), len(days))  # all processes cut at one moment; one of them may have no user
     return cases_after(past.sequences, cut, past.repeats, settings.validation_users, settings.seed)
+
+
+def n_targets(past: Past, kind: ModelSettings, settings: FitSettings) -> int:
+    """Events with something to be learned after them, of all processes."""
+    batches = TrainingBatches(past.sequences, kind, settings, past.at_day)
+    return int(processes.summed(torch.tensor(int(batches.has_target.sum()))))
 
 
 def affordable(kind: ModelSettings, n_items: int, settings: FitSettings) -> ModelSettings:
@@ -117,11 +125,10 @@ def _fitted(name: str, past: Past, cases: Cases | None, kind, settings, options)
     items, values = past.sequences.histories.items, past.sequences.values
     known = np.zeros(0) if values is None else values[~np.isnan(values)]
     counts = torch.from_numpy(np.bincount(items, minlength=past.features.n_items))
-    batches = TrainingBatches(past.sequences, kind, settings, past.at_day)
-    if not int(processes.summed(torch.tensor(int(batches.has_target.sum())))):
+    if not n_targets(past, kind, settings):
         raise DataError("nothing to learn: no event has its targets after it", "a longer log, or training.target=next")
     data = TrainingData(
-        batches,
+        TrainingBatches(past.sequences, kind, settings, past.at_day),
         None if cases is None else lambda model: mean_ndcg(model, cases),
         processes.summed(counts),
         processes.mean(float(known.sum()), len(known)),

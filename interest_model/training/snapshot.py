@@ -27,7 +27,7 @@ from interest_model.errors import DataError
 from interest_model.interest.item_tower import ItemFeatures
 from interest_model.model_settings import FitSettings
 from interest_model.recommend.attributes import ItemTraits, KnownItems
-from interest_model.recommend.histories import Histories
+from interest_model.recommend.histories import PLACE, Histories
 from interest_model.training.batches import Sequences
 from interest_model.training.item_coding import coding, features
 
@@ -180,10 +180,9 @@ def _sequences(columns: dict[str, np.ndarray]) -> Sequences:
     names = np.array([f"{part}-{user}" for part, user in users[new].tolist()], dtype=object)
     kinds = {"item": np.int32, "day": np.float64, "weight": np.float32}
     flat = [columns[name].astype(kind) for name, kind in kinds.items()]
-    histories = Histories(names, np.append(new, len(users)).astype(np.int64), *flat)
-    places = np.stack([columns["latitude"], columns["longitude"]], axis=1).astype(np.float32)
-    values = columns["value"].astype(np.float32)
-    return Sequences(histories, _or_none(places), _or_none(values))
+    places = np.stack([columns[name] for name in PLACE], axis=1).astype(np.float32)
+    histories = Histories(names, np.append(new, len(users)).astype(np.int64), *flat, _or_none(places))
+    return Sequences(histories, _or_none(columns["value"].astype(np.float32)))
 
 
 def _or_none(numbers: np.ndarray) -> np.ndarray | None:

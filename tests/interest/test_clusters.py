@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
+from threadpoolctl import threadpool_limits
 
 from interest_model.interest.clusters import Growth, learn, match_scores, refit, split
 from interest_model.interest.topic_tree import (
@@ -66,6 +67,13 @@ def test_placing_what_was_learned_gives_the_counts_of_learning():
 def test_the_same_seed_gives_the_same_tree():
     vectors, _ = planted(600)
     assert tree_version(learn(vectors, GROWTH, "1")) == tree_version(learn(vectors, GROWTH, "1"))
+
+
+def test_the_number_of_threads_changes_no_tree():
+    vectors, _ = planted(4_000, noise=2.0, dimensions=64)
+    alone = tree_version(learn(vectors, GROWTH, "1"))
+    with threadpool_limits(4):
+        assert [tree_version(learn(vectors, GROWTH, "1")) for _ in range(3)] == [alone] * 3
 
 
 def test_small_clusters_dissolve():

@@ -45,11 +45,10 @@ def users(spark, n, until=AT_DAY):
 @pytest.fixture(scope="module")
 def fitted(spark, topics):
     from interest_model.interest.forecasts import fit_models, sampled_users
-    from interest_model.interest.states import state_settings
 
-    sampled = sampled_users(users(spark, 40), 1_000, 7)
-    assert sampled.n_users == 40 and list(sampled.user_ids) == sorted(sampled.user_ids)
-    return fit_models(sampled, topics, AT_DAY, SETTINGS.forecast, state_settings(SETTINGS.interest))
+    sampled = from_arrow(sampled_users(users(spark, 40), 1_000, 7).orderBy("user_id").toArrow())
+    assert sampled.n_users == 40 and sampled_users(users(spark, 40), 10, 7).count() < 30
+    return fit_models(sampled, topics, AT_DAY, SETTINGS.forecast, SETTINGS.interest)
 
 
 def rows_of(spark, topics, arrays, n=12):

@@ -61,6 +61,15 @@ def test_the_weekday_after_the_cut_is_told_from_the_others():
     assert values[0, -1] > 0.5 and values[1, -1] == 0.0
 
 
+def test_an_event_at_midnight_is_of_the_day_that_begins():
+    """A log of days alone has its events at midnight: on the weekday after the cut, and on the one after that."""
+    values = [return_values(users(list(CUT - np.array(ages))), CUT)[0] for ages in ([20, 13, 6], [20.5, 13.5, 6.5])]
+    assert values[0][-1] == pytest.approx(0.0) and values[1][-1] > 0.5
+    midnight = return_values(users(list(CUT - np.array([21.0, 14.0, 7.0]))), CUT)[0]
+    noon = return_values(users(list(CUT - np.array([20.5, 13.5, 6.5]))), CUT)[0]
+    assert midnight[-1] == pytest.approx(noon[-1], rel=0.05)
+
+
 def test_windows_count_events_of_each_part_and_leave_out_strangers():
     histories = users([CUT - 1, CUT, CUT + 0.9, CUT + 1.0, CUT + 27.9, CUT + 28.0], [CUT + 3])
     windows = return_windows(histories, CUT, HORIZONS)

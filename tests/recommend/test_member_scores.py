@@ -7,11 +7,12 @@ import pytest
 import scipy.sparse as sp
 
 from interest_model.interest.states_of_users import StateSettings
+from interest_model.interest.status import StatusRule
 from interest_model.interest.strength import EARTH_RADIUS_KM
 from interest_model.recommend import evidence, member_scores
 from interest_model.recommend.blend import MEMBERS, ItemTopics, Model
 from interest_model.recommend.context import context_at
-from interest_model.recommend.interests import interest_states, lifts, rule_numbers
+from interest_model.recommend.interests import interest_states, lifts, rule_numbers, rule_of
 from interest_model.recommend.member_scores import content_scores, factor_scores, interest_scores, once, queries
 from interest_model.recommend.members import nearby_weights
 from tests.recommend.worlds import checkerboard, fitted, histories
@@ -140,3 +141,8 @@ def test_without_topics_or_factors_their_members_say_nothing():
     said = context_at(checkerboard(), model, 40.0).members
     assert said["factors"].nnz == said["interests"].nnz == 0 and said["ease"].nnz > 0
     assert model.silent == {"factors", "nearby", "interests", "sequence"}
+
+
+def test_the_rules_of_shares_and_status_travel_with_the_model():
+    own = StateSettings(half_life_days=3.0, status=StatusRule(silent_days=60.0, level=0.01))
+    assert rule_of(rule_numbers(own)) == own != StateSettings()

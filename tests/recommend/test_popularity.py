@@ -22,7 +22,20 @@ def test_recent_counts_the_window_only():
 
 def test_bins_are_hours_lately_and_days_before():
     days = np.array([10.0, 10.0 + 1.5 / 24, 9.9])
-    assert bin_day(days, 10.0) == pytest.approx([10 + 0.5 / 24, 10 + 1.5 / 24, 9.5])
+    assert bin_day(days, 11.0, 1.0) == pytest.approx([10 + 0.5 / 24, 10 + 1.5 / 24, 9.5])
+
+
+@pytest.mark.parametrize(
+    "hours", [0.0, -8.0, 7.0, -5.5, -5.75, 3.5], ids=["UTC", "Shanghai", "Phoenix", "Kolkata", "Kathmandu", "St John's"]
+)
+def test_before_any_midnight_of_the_logs_zone_all_that_happened_counts_and_nothing_else(hours):
+    """Moments are midnights of the log's zone, up to 100 days back: one event each quarter of an hour."""
+    at_day = 15_000.0 + hours / 24
+    days = at_day - 110 + np.arange(110 * 96) / 96
+    counts = ItemCounts(np.zeros(len(days), np.int32), bin_day(days, at_day, 28.0), np.ones(len(days)))
+    for back in (0, 1, 27, 28, 29, 60, 100):
+        moment = at_day - back
+        assert recent(counts, 1, moment, 5.0).tolist() == [5 * 96]
 
 
 def test_head_is_ascending_with_ties_to_the_smaller_and_without_unused_items():

@@ -70,6 +70,14 @@ def test_consumed_items_are_left_out_unless_people_repeat(board):
     assert set(zip(again.users.tolist(), again.items.tolist(), strict=True)) <= consumed
 
 
+def test_who_has_had_everything_gets_a_list_all_the_same(board):
+    _, model = board
+    world = histories({"all": [(item, 30.0 + item / 100) for item in range(40)], "one": [(3, 30.0)]})
+    found = scoring.recommend(world, model, 40.0, 5, repeats=False)
+    assert np.bincount(found.users).tolist() == [5, 5] and np.isfinite(found.scores).all()
+    assert 3 not in found.items[found.users == 1]
+
+
 def test_consumed_items_beyond_the_history_length_are_left_out_too(board):
     world, model = board
     short = dataclasses.replace(model, history_length=np.array(2))

@@ -32,7 +32,7 @@ def ranker_settings(**changes) -> Ranker:
 
 def counts_of(known: Histories, at_day: float) -> ItemCounts:
     """Counts per item and time bin of all events."""
-    bins = bin_day(known.days, at_day - 80)
+    bins = bin_day(known.days, at_day, 80)
     pairs, sizes = np.unique(np.stack([known.items, bins]), axis=1, return_counts=True)
     return ItemCounts(pairs[0].astype(np.int32), pairs[1], sizes.astype(np.float64))
 

@@ -101,7 +101,7 @@ def test_positions_are_limited(bidirectional):
 def test_values_and_places_travel_with_their_events():
     places = np.arange(12, dtype=np.float32).reshape(6, 2)
     values = np.array([1, 2, np.nan, 4, 5, 6], np.float32)
-    one = only(PLAIN, sequences=Sequences(TWO, places, values))
+    one = only(PLAIN, sequences=Sequences(TWO._replace(places=places), values))
     found = dict(zip(one.targets.items.tolist(), one.targets.values.tolist(), strict=True))
     assert found[5] == 6 and np.isnan(found[3])
     row = int((one.items[:, 0] == 4).nonzero())

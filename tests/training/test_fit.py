@@ -31,8 +31,8 @@ def cycle(n_users: int = 48, seed: int = 0, n_items: int = N_ITEMS) -> Sequences
         start, length = rng.integers(n_items), rng.integers(2, 14)
         users[f"u{user:02d}"] = [(int(start + step) % n_items, step + rng.random()) for step in range(length)]
         places.append(np.stack([50 + rng.random(length), 9 + rng.random(length)], axis=1))
-    world = histories(users)
-    return Sequences(world, np.concatenate(places).astype(np.float32), (world.items / 2).astype(np.float32))
+    world = histories(users)._replace(places=np.concatenate(places).astype(np.float32))
+    return Sequences(world, (world.items / 2).astype(np.float32))
 
 
 WORLD, HELD_OUT = cycle(), cycle(seed=1)
@@ -103,7 +103,7 @@ def test_a_bidirectional_encoder_learns_from_prefixes():
 def test_what_depends_on_the_query_time_needs_the_time_bias(dynamic):
     """After item 0 comes item 1 on the same day, and item 2 where ten days have passed."""
     users = {f"u{k}": [(0, k + 0.1), (1, k + 0.2)] if k % 2 else [(0, k + 0.1), (2, k + 10.2)] for k in range(32)}
-    world, scores = Sequences(histories(users), None, np.zeros(64, np.float32)), {}
+    world, scores = Sequences(histories(users), np.zeros(64, np.float32)), {}
     for time_bias in (True, False):
         kind = model_settings("gru", dynamic, "dot", time_bias=time_bias, **SMALL)
         settings = dataclasses.replace(QUICK, epochs=10)

@@ -13,6 +13,7 @@ from torch import distributed, multiprocessing
 from interest_model.recommend.histories import take
 from interest_model.training import processes
 from interest_model.training.batches import Sequences
+from interest_model.training.distributed import backend
 from interest_model.training.sequence_model import Past, train
 from tests.training.worlds import past, quick, small_model
 
@@ -34,10 +35,10 @@ def in_two(folder, work) -> list:
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
-def trained(rank: int, settings=ONE_BATCH, kind=KIND, folder: Path | None = None) -> dict:
-    """Users 0 to 19 for the first process, the other 40 for the second; rank None: all of them."""
+def trained(rank: int, settings=ONE_BATCH, kind=KIND, folder: Path | None = None, first: int = 20) -> dict:
+    """Users 0 to 19 (or so many as first says) for the first process, the others for the second; rank None: all."""
     whole = past()
-    users = {0: np.arange(20), 1: np.arange(20, 60), None: np.arange(60)}[rank]
+    users = {0: np.arange(first), 1: np.arange(first, 60), None: np.arange(60)}[rank]
     own = Past(Sequences(take(whole.sequences.histories, users)), *whole[1:])
     found = train(own, kind, settings, folder)
     return {"weights": [one.detach() for one in found.model.parameters()], "scores": found.search.scores}
@@ -93,6 +94,20 @@ def test_two_processes_fit_what_one_fits_on_all_users(tmp_path):
 def test_processes_with_unequally_many_batches_end_alike(tmp_path):
     first, second = in_two(tmp_path, trained_in_small_batches)
     assert all(torch.equal(a, b) for a, b in zip(first["weights"], second["weights"], strict=True))
+
+
+@pytest.mark.slow
+def test_a_process_without_users_trains_along(tmp_path):
+    first, second = in_two(tmp_path, partial(trained, first=0))
+    alone = trained(None)
+    for a, b, whole in zip(first["weights"], second["weights"], alone["weights"], strict=True):
+        assert torch.equal(a, b)
+        torch.testing.assert_close(a, whole, rtol=0, atol=1e-3)
+
+
+def test_counts_on_the_cpu_travel_beside_gradients_on_a_gpu():
+    served = distributed.distributed_c10d.BackendConfig(backend(gpu=True)).get_device_backend_map()
+    assert served == {"cpu": "gloo", "cuda": "nccl"} and backend(gpu=False) == "gloo"
 
 
 @pytest.mark.slow

@@ -10,8 +10,10 @@ from interest_model.errors import UsageError
 from interest_model.training.promotion import (
     NO_MODEL,
     Figure,
+    Judged,
     champion_as_of,
     decision,
+    digest_of,
     first_night,
     judge,
     rolled_back,
@@ -76,10 +78,10 @@ def history() -> list[dict]:
     """Version 1 from day 2, 2 refused, 3 from day 9; told out of order."""
     yes, no = (judge({"challenger": one, "c": FLOOR}, "c", SETTINGS) for one in (BETTER, FLOOR))
     rows = [
-        decision("m", "1", yes, None, day(2)),
-        decision("m", "2", no, "1", day(6)),
-        decision("m", "3", yes, "1", day(9)),
-        decision("other", "1", yes, None, day(1)),
+        decision("m", Judged("1", "one"), yes, None, day(2)),
+        decision("m", Judged("2", "two"), no, "1", day(6)),
+        decision("m", Judged("3", "three"), yes, "1", day(9)),
+        decision("other", Judged("1", "another one"), yes, None, day(1)),
     ]
     return [row | {"decided_ts": datetime.datetime(2026, 2, 1 + n)} for n, row in enumerate(rows)][::-1]
 
@@ -87,6 +89,11 @@ def history() -> list[dict]:
 def test_an_old_night_has_the_version_it_had():
     found = [champion_as_of(history(), "m", day(number)) for number in (1, 2, 6, 8, 9, 20)]
     assert found == [None, "1", "1", "1", "3", "3"]
+
+
+def test_a_number_stands_for_the_files_that_were_promoted_under_it():
+    assert [digest_of(history(), "m", version) for version in ("1", "2", "3")] == ["one", None, "three"]
+    assert digest_of(history(), "other", "1") == "another one"
 
 
 def test_rollback_puts_the_former_champion_back_from_a_night_on():

@@ -11,7 +11,6 @@ WORLD = Sequences(
     histories(
         {"a": [(1, 1.0), (2, 2.0), (3, 6.0)], "late": [(1, 7.0)], "early": [(2, 3.0)], "b": [(0, 4.0), (0, 5.0)]}
     ),
-    None,
     np.arange(7, dtype=np.float32),
 )
 

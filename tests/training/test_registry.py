@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -77,7 +78,7 @@ def test_saved_loaded_and_served_models_score_the_same_without_pickle(store, see
     served = mlflow.pyfunc.load_model(entry.source)
     pd.testing.assert_frame_equal(served.predict(FRAME, params={"length": 5}), expected)
     assert len(served.predict(FRAME)["items"][0]) == 10
-    assert served.metadata.signature.inputs.input_names() == ["items", "days", "at_day"]
+    assert served.metadata.signature.inputs.input_names() == ["items", "days", "at_day", "latitudes", "longitudes"]
     kept = [one for one in store.artifacts.rglob("*") if one.is_file()]
     assert kept and not [one for one in kept if one.suffix in (".pkl", ".pickle", ".pt", ".bin")]
     assert "interest-model==" in next(one for one in kept if one.name == "requirements.txt").read_text()
@@ -100,6 +101,48 @@ def test_aliases_follow_and_rollback_restores_what_is_served(store):
     assert store.rows("aliased")[1]["aliases"] == ""
     with pytest.raises(DataError, match="version 99"):
         store.load("aliased", "99")
+
+
+@pytest.mark.slow
+def test_only_the_files_that_were_judged_are_loaded(store, tmp_path):
+    version = store.register("judged", untrained(1), training("k1"))
+    digest = store.load("judged", version).digest
+    assert store.load("judged", version, digest).digest == digest
+    # the same number in another store, as after a store was lost
+    other = Registry(load_settings().tracking, tmp_path)
+    assert other.register("judged", untrained(2), training("k1")) == version
+    with pytest.raises(DataError, match="not those that were judged"):
+        other.load("judged", version, digest)
+    # one byte of the weights
+    folder = Path(store.client.get_model_version("judged", version).source.removeprefix("file://"))
+    (weights,) = folder.rglob("model.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(DataError, match="not those that were judged"):
+        store.load("judged", version, digest)
+
+
+@pytest.mark.slow
+def test_files_are_fetched_from_the_store_of_the_settings_and_no_other(store, monkeypatch):
+    import mlflow.artifacts
+
+    version, asked = store.register("fetched", untrained(), training("k1")), {}
+    fetch = mlflow.artifacts.download_artifacts
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", lambda *a, **k: asked.update(k) or fetch(*a, **k))
+    store.load("fetched", version)
+    assert asked["tracking_uri"] == asked["registry_uri"] == store.uri
+
+
+@pytest.mark.slow
+def test_a_store_that_does_not_answer_is_no_missing_version(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    user = "me:s3cret"
+    away = Registry(load_settings(overrides=[f"tracking.uri=http://{user}@127.0.0.1:9"]).tracking, tmp_path)
+    for ask in (lambda: away.load("m", "3"), lambda: away.find("m", "key"), lambda: away.rows()):
+        with pytest.raises(SetupError, match="http://127.0.0.1:9 does not answer") as caught:
+            ask()
+        assert "rollback" not in str(caught.value) and "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("made", [untrained(), untrained_ensemble(1, 2, 3)], ids=["model", "ensemble"])

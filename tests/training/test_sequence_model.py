@@ -11,7 +11,7 @@ from interest_model.training.batches import Sequences
 from interest_model.training.ranking import cases_after
 from interest_model.training.sequence_model import Past, affordable, known_at, mean_ndcg, train
 from tests.recommend.worlds import histories
-from tests.training.worlds import FEATURES, cycle, past, quick, small_model
+from tests.training.worlds import FEATURES, N_ITEMS, cycle, past, quick, small_model
 
 
 def weights_of(model) -> list:
@@ -58,6 +58,14 @@ def unjudged() -> Past:
 def test_a_past_that_nobody_can_be_judged_on_is_fitted_for_all_epochs():
     found = train(unjudged(), small_model(), quick(epochs=2))
     assert (found.n_validated, found.epochs, found.search.losses) == (0, 2, [])
+
+
+def test_a_past_whose_inner_slice_holds_no_whole_window_is_fitted_for_all_epochs():
+    """Eight days and windows of seven and a half: before the inner cut, at 7.2 days, no window has ended."""
+    users = {f"u{user}": [(day % N_ITEMS, 0.001 * user + day / 3) for day in range(25)] for user in range(4)}
+    world = Past(Sequences(histories(users)), FEATURES, 8.5, True)
+    found = train(world, small_model(), quick(epochs=2, target="window", horizon_days=7.5))
+    assert found.n_validated > 0 and (found.epochs, found.search.losses) == (2, [])
 
 
 def test_members_are_the_models_of_consecutive_seeds():

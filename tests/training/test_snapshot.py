@@ -78,7 +78,7 @@ def test_what_is_read_is_what_was_written_in_one_process_or_three(written):
     assert by_user(read(written)) == expected()
     shards = [read(written, shard, 3) for shard in range(3)]
     assert by_user(*shards) == expected()
-    assert read(written).places is None
+    assert read(written).histories.places is None
     assert (written.users, written.events) == (30, sum(map(len, expected())))
 
 

@@ -1,0 +1,54 @@
+"""A night run again: what the table of events holds of its arrivals, and of later ones."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import PurePosixPath
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from interest_model.errors import DataError
+
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the table holds of arrivals after the night before: days and files of the night's own events, and whether
+    later nights have taken in others."""
+
+    days: set[date]
+    files: set[str]
+    later: bool
+
+
+def held_since(events: DataFrame, after: date | None, run_date: date) -> Held:
+    """What `events` (as table events) holds of arrivals in (after, run_date], and whether it holds later ones."""
+    since = events if after is None else events.where(F.col("arrival_date") > F.lit(after))
+    later = F.col("arrival_date") > F.lit(run_date)
+    own = [F.when(~later, F.col(name)) for name in ("event_date", "file")]
+    rows = since.select(later, *own).distinct().collect()
+    mine = [row for row in rows if not row[0]]
+    return Held({row[1] for row in mine}, {row[2] for row in mine}, len(mine) < len(rows))
+
+
+def check_files(held: Held, names: Iterable[str], run_date: date) -> None:
+    """DataError where a file that the night's events came from is no longer among the raw files `names`: its events
+    would go with it, for a night replaces all that it took in."""
+    there = set(names)
+    gone = sorted(one for one in held.files if not {one, *map(str, PurePosixPath(one).parents)} & there)
+    if gone:
+        more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
+        raise DataError(
+            f"table events holds what run_date {run_date} read from {', '.join(gone[:_NAMED])}{more}, which the raw "
+            "folder holds no more: run again without it, the night would lose these events",
+            "put it back; an empty file of that name takes its events out",
+        )
+
+
+def taken_earlier(events: DataFrame, taken: DataFrame, run_date: date) -> DataFrame:
+    """event_id and event_date of the events that a later night took in and that now arrive on this one, as `taken`: a
+    file was delivered again with lines that had come in a later one."""
+    later = events.where(F.col("arrival_date") > F.lit(run_date)).select("event_id", "event_date")
+    return later.join(taken.select("event_id"), "event_id", "left_semi")

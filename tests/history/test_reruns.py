@@ -1,0 +1,127 @@
+"""Nights of a tiny log whose files go, come again or come late: history after them."""
+
+import shutil
+from datetime import date
+
+import pytest
+
+from interest_model.errors import DataError
+from interest_model.history.raw import files_due
+from interest_model.history.reruns import Held, check_files
+from interest_model.job import open_night
+from interest_model.nightly import run_night
+from tests.nights import options
+
+FIRST, SECOND = date(2026, 1, 1), date(2026, 1, 2)
+MAPPING = """
+name: tiny
+inputs:
+  - files: "{date}.csv"
+    event_type: view
+    columns: {user_id: user, item_id: item, event_ts: time, event_id: id}
+    item_columns: {title: item}
+"""
+HEADER = "user,item,time,id\n"
+
+
+def line(user: str, day: date, id: int) -> str:
+    return f"{user},film of {user},{day}T12:00:00,{id}\n"
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.yaml").write_text(MAPPING)
+    for day in (FIRST, SECOND):
+        (folder / f"{day}.csv").write_text(HEADER + line("ann", day, day.day) + line("bob", day, 10 + day.day))
+    return folder
+
+
+def night_of(spark, log, day: date, raw=None):
+    given = options(raw or log, log / "tables", day, source=str(log / "tiny.yaml"))
+    return open_night(given, day, spark)
+
+
+def run(spark, log, day: date, *jobs: str):
+    night = night_of(spark, log, day)
+    run_night(night, None, jobs)
+    return night.another(day)
+
+
+def held(night) -> list[tuple]:
+    """(day of the event, day of arrival, its file) of all events."""
+    return sorted((row.event_date, row.arrival_date, row.file) for row in night.read("events").collect())
+
+
+def test_what_a_missing_file_says_and_which_files_count_as_there():
+    found = Held({FIRST}, {"a.csv", "folder/part-1", "table/part-2"}, later=False)
+    check_files(found, ["a.csv", "folder/part-1", "table", "b.csv"], FIRST)
+    check_files(found, ["."], FIRST)  # the raw folder is the table
+    with pytest.raises(DataError, match="run_date 2026-01-01 read from a.csv, folder/part-1, which .* holds no more"):
+        check_files(found, ["table", "other/part-1"], FIRST)
+    with pytest.raises(DataError, match="and 4 more"):
+        check_files(Held({FIRST}, {f"{n}.csv" for n in range(9)}, later=False), [], FIRST)
+
+
+@pytest.fixture(scope="module")
+def two_nights(spark, fixed_keys, log):
+    """The first night failed after its step events; the second was done."""
+    run(spark, log, FIRST, "events")
+    return run(spark, log, SECOND, "events", "items", "sessions", "windows")
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_the_next_night_takes_in_what_a_night_left_that_failed_after_its_events(two_nights):
+    sessions, windows = (two_nights.read(name) for name in ("sessions", "windows"))
+    assert {row[0] for row in sessions.select("session_date").collect()} == {FIRST, SECOND}
+    days = windows.where("window_kind = 'day'").select("window_start")
+    assert {row[0] for row in days.collect()} == {FIRST, SECOND}
+    assert two_nights.read("items").count() == 2
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_a_night_is_done_whatever_becomes_of_files_that_it_did_not_read(spark, two_nights, log, tmp_path, monkeypatch):
+    raw = tmp_path / "raw"
+    shutil.copytree(log, raw, ignore=lambda folder, names: {"tables"} & set(names))
+
+    def noted(folder=raw) -> str:
+        return night_of(spark, log, SECOND, raw=folder).note_raw_files()
+
+    before, night = noted(), night_of(spark, log, SECOND, raw=raw)
+    assert night.note_raw_files() == before
+    # the night of the day has read the events of the first one; of items the step of the second was the first
+    night.covered["items"] = FIRST
+    (raw / f"{FIRST}.csv").unlink()
+    assert noted() == before
+    (raw / f"{SECOND}.csv").write_text(HEADER + line("cid", SECOND, 3))
+    assert noted() != before
+    assert night.note_raw_files() == before  # as the files were when it first looked, before it read them
+    monkeypatch.chdir(tmp_path)
+    assert noted("raw") == noted(f"file://{raw}") == noted()
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_a_night_whose_file_is_gone_keeps_its_events(spark, two_nights, log):
+    file, before = log / f"{SECOND}.csv", held(two_nights)
+    content = file.read_text()
+    file.unlink()
+    with pytest.raises(DataError, match=f"{SECOND}.csv, which the raw folder holds no more"):
+        run(spark, log, SECOND, "events")
+    assert held(night_of(spark, log, SECOND)) == before
+    file.touch()  # what takes its events out
+    names = [one.name for one in files_due(spark, two_nights.source.inputs[0], str(log), FIRST, SECOND)]
+    check_files(Held({SECOND}, {file.name}, later=False), names, SECOND)
+    file.write_text(content)
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_a_file_that_comes_again_takes_over_the_lines_that_a_later_night_took(spark, two_nights, log):
+    """Both lines of the second night under the ids that they have there, their times corrected to the day before."""
+    with (log / f"{FIRST}.csv").open("a") as file:
+        file.write(line("ann", FIRST, 2) + line("bob", FIRST, 12))
+    rows = held(run(spark, log, FIRST, "events"))
+    assert [row[:2] for row in rows] == [(FIRST, FIRST)] * 4

@@ -1,0 +1,49 @@
+"""Decisions of a training that others overtake: another champion meanwhile, nights that run. No Spark."""
+
+from datetime import date
+from types import SimpleNamespace
+
+import pytest
+
+from interest_model.claim import Claim
+from interest_model.report import Reporter
+from interest_model.storage import Storage
+from interest_model.training import challenger
+from interest_model.training.promotion import Verdict
+
+
+@pytest.fixture
+def night(tmp_path):
+    settings = SimpleNamespace(promotion=SimpleNamespace(model="m"))
+    storage = Storage(None, str(tmp_path))
+    return SimpleNamespace(
+        run_date=date(2026, 1, 5), settings=settings, storage=storage, spark=None, reporter=Reporter()
+    )
+
+
+def test_a_challenger_is_judged_against_the_champion_that_is_in_force_when_it_is_decided(night, monkeypatch):
+    in_force, rivals, rows = iter(["2", "1", "1", "1"]), [], []  # version 2 is rolled back during the contest
+
+    def judged(night, split, work, version, champion):
+        rivals.append(champion)
+        return Verdict("refused", f"against {champion}", {}), "digest"
+
+    monkeypatch.setattr(challenger, "champion_of", lambda night: next(in_force))
+    monkeypatch.setattr(challenger, "judged", judged)
+    monkeypatch.setattr(challenger, "record", lambda storage, row: rows.append(row))
+    monkeypatch.setattr(challenger, "newest_issued", lambda storage: None)
+    monkeypatch.setattr(challenger, "_follow", lambda night, work, row: None)
+    challenger.settle(night, None, None, "3")
+    assert rivals == ["2", "1"]
+    (row,) = rows
+    assert (row["champion"], row["reason"], row["digest"]) == ("1", "against 1", "digest")
+
+
+def test_a_decision_holds_from_the_night_after_those_that_run(night, monkeypatch):
+    monkeypatch.setattr(challenger, "newest_issued", lambda storage: date(2026, 1, 6))
+    assert challenger._first_night(night) == date(2026, 1, 7)
+    running = Claim(night.storage.local_folder("claims"), date(2026, 1, 7), "a night")
+    running.take()
+    assert challenger._first_night(night) == date(2026, 1, 8)
+    running.release()
+    assert challenger._first_night(night) == date(2026, 1, 7)
