@@ -28,7 +28,7 @@ airflow-env:  ## .venv-airflow
 	    apache-airflow apache-airflow-providers-apache-spark
 
 peers:  ## .venv-peers: other libraries' models, for benchmarks/peers (needs 6 GB)
-	@NEEDS_JAVA=no make/environment.sh .venv-peers constraints-peers.txt \
+	@NEEDS_JAVA=no NEEDS_GB=6 make/environment.sh .venv-peers constraints-peers.txt \
 	    "rectools[torch]" implicit pandas pyarrow scipy torch
 
 nightly: env  ## one night, by default of a sample log; RAW= SOURCE= RUN_DATE= WAREHOUSE= for your own

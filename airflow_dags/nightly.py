@@ -22,8 +22,10 @@ from interest_model.errors import EXIT_CODES_PERMANENT  # noqa: E402  the path c
 from interest_model.flow import JOBS  # noqa: E402
 
 ZONE = os.environ.get("INTEREST_ZONE", "UTC")  # the log's: a day ends at its midnight
-# The day is where the data interval begins. `ds` alone is the day after (Airflow 3), or a UTC day in another zone.
-RUN_DATE = f"{{{{ data_interval_start.in_timezone('{ZONE}') | ds }}}}"
+# The day is where the data interval begins. `ds` alone is the day after (Airflow 3), or a UTC day in another zone. A
+# run started by hand has no interval and says its day: airflow dags trigger NAME --conf '{"run_date": "2026-01-05"}'.
+_SCHEDULED = f"(data_interval_start.in_timezone('{ZONE}') | ds)"
+RUN_DATE = f"{{{{ dag_run.conf['run_date'] if 'run_date' in (dag_run.conf or {{}}) else {_SCHEDULED} }}}}"
 ARGUMENTS = [
     *("--run-date", RUN_DATE),
     *("--source", "{{ var.value.interest_source }}"),

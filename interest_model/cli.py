@@ -67,7 +67,9 @@ def _add_reading_commands(subparsers) -> None:
     export.add_argument("--out", required=True, help="folder (parquet) or file (csv) to write; must not exist")
     export.add_argument("--format", choices=("parquet", "csv"), default="parquet")
     export.add_argument(
-        "--users", default=None, help="file of plain user ids, one per line: adds them to the rows (needs the key)"
+        "--users",
+        default=None,
+        help="file of plain user ids, one a line: only their rows, with these ids (needs the key)",
     )
     rejected = subparsers.add_parser("rejected", help="the lines that a night refused: rule, file, line, raw text")
     rejected.add_argument("--run-date", type=day, required=True)
@@ -96,7 +98,7 @@ def _add_reading_commands(subparsers) -> None:
     compare = subparsers.add_parser("compare", help="compare two warehouses row by row; exit code 7 where they differ")
     compare.add_argument("left")
     compare.add_argument("right")
-    compare.add_argument("--tables", default="", help="comma-separated names (default: all but runs)")
+    compare.add_argument("--tables", default="", help="comma-separated names (default: all but runs, promotions)")
     compare.add_argument("--from", dest="start", type=day, default=None, help="issued tables from this run_date on")
     compare.add_argument("--late", action="store_true", help="leave out when rows arrived: one side got them late")
 

@@ -3,6 +3,11 @@
 from interest_model.flow import STEPS
 from interest_model.tables import ALL, Table
 
+_BESIDE = {
+    "evaluation": ["`jobs/backtest.py`"],
+    "runs": ["every command that runs steps"],
+    "promotions": ["`jobs/train.py`", "`interest-model rollback`"],
+}
 _KINDS = {
     "history": "corrected when late events come",
     "issued": "written once per run_date, never changed by later events",
@@ -23,7 +28,7 @@ def as_markdown() -> str:
 
 
 def _section(table: Table) -> list[str]:
-    writers = [f"`jobs/{step.job}.py`" for step in STEPS if table.name in step.writes] or ["every command"]
+    writers = [f"`jobs/{step.job}.py`" for step in STEPS if table.name in step.writes] + _BESIDE.get(table.name, [])
     lines = [f"## {table.name}", "", f"One row is {table.grain}.", ""]
     key, partition = ", ".join(table.key), ", ".join(table.partition)
     lines += [f"Key: {key}. Partitioned by {partition}. Written by {', '.join(writers)}."]

@@ -202,7 +202,8 @@ def _write_csv(frame: DataFrame, path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(frame.columns)
-        writer.writerows(frame.toLocalIterator(prefetchPartitions=True))
+        for row in frame.toLocalIterator(prefetchPartitions=True):
+            writer.writerow(json.dumps(value) if isinstance(value, list) else value for value in row)
 
 
 def _open(warehouse: str) -> Storage:

@@ -1,5 +1,6 @@
 """Evaluation rows put together for people: one night, or many nights merged, with bootstrap intervals over users."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date
 from typing import NamedTuple
@@ -44,17 +45,21 @@ def pooled(evaluation: DataFrame, segment: str = "all", k: int = 10) -> list[dic
 
     Each figure is the mean over users and nights, with the ends of its 95 % interval over users as <figure>_low and
     <figure>_high. lead_low, lead_high: the paired interval of the ranker's lead in NDCG over the row's model; above
-    zero, the ranker is better by more than chance. Nights merge by adding sums and replicate sums (see
-    evaluation.bootstrap); a figure that some night lacks is left out.
+    zero, the ranker is better by more than chance; of a model that some nights lack it is over the others. Nights merge
+    by adding sums and replicate sums (see evaluation.bootstrap); a figure that some night lacks is left out.
     """
     held: dict[tuple, dict[str, list]] = {}
+    nights: dict[tuple, dict[tuple, np.ndarray]] = defaultdict(dict)
     for row in _figures(evaluation, segment, k, _POOLED).collect():
         figures = held.setdefault((row["variant"], row["horizon_days"], row["model"]), {})
         one = figures.setdefault(row["metric"], [0.0, 0, 0.0, 0.0, 0])
         total = (row["value"] or 0.0) * row["n_users"]
         more = (total, row["n_users"], np.array(row["boot_sums"]), np.array(row["boot_weights"]), 1)
         figures[row["metric"]] = [before + added for before, added in zip(one, more, strict=True)]
-    rows = [_pooled(key, figures, held.get((key[0], key[1], RANKER))) for key, figures in held.items()]
+        if row["metric"] == "ndcg":
+            moment = row["run_date"], row["list_date"], row["seed"]
+            nights[row["variant"], row["horizon_days"], row["model"]][moment] = np.stack(more[2:4])
+    rows = [_pooled(key, figures) | _lead(key, nights) for key, figures in held.items()]
     return sorted(rows, key=lambda row: (row["variant"], row["horizon_days"], -row["ndcg"], row["model"]))
 
 
@@ -62,7 +67,17 @@ def _figures(evaluation: DataFrame, segment: str, k: int, metrics: Sequence[str]
     return evaluation.where(F.col("metric").isin(*metrics) & (F.col("k") == k) & (F.col("segment") == segment))
 
 
-def _pooled(key: tuple, figures: dict, ranker: dict | None) -> dict:
+def _lead(key: tuple, nights: dict[tuple, dict[tuple, np.ndarray]]) -> dict:
+    """The ends of the ranker's paired lead over the model of `key`, on the nights (or draws) that both have."""
+    own, ranker = nights[key], nights.get((*key[:2], RANKER), {})
+    both = own.keys() & ranker.keys()
+    if key[2] == RANKER or not both:
+        return {}
+    low, high = bootstrap.paired_interval(sum(ranker[one] for one in both), sum(own[one] for one in both))
+    return {"lead_low": low, "lead_high": high}
+
+
+def _pooled(key: tuple, figures: dict) -> dict:
     variant, horizon, model = key
     row = {"variant": variant, "horizon_days": horizon, "model": model, "nights": figures["ndcg"][4]}
     row["user_nights"] = figures["ndcg"][1]
@@ -72,8 +87,6 @@ def _pooled(key: tuple, figures: dict, ranker: dict | None) -> dict:
         total, n_users, sums, weights, _ = figures[metric]
         row[metric] = total / max(n_users, 1)
         row[f"{metric}_low"], row[f"{metric}_high"] = bootstrap.interval(sums, weights)
-    if ranker is not None and model != RANKER:
-        row["lead_low"], row["lead_high"] = bootstrap.paired_interval(ranker["ndcg"][2:4], figures["ndcg"][2:4])
     return row
 
 

@@ -36,15 +36,20 @@ def held_since(events: DataFrame, after: date | None, run_date: date) -> Held:
 def check_files(held: Held, names: Iterable[str], run_date: date) -> None:
     """DataError where a file that the night's events came from is no longer among the raw files `names`: its events
     would go with it, for a night replaces all that it took in."""
-    there = set(names)
-    gone = sorted(one for one in held.files if not {one, *map(str, PurePosixPath(one).parents)} & there)
+    there = {_unpacked(one) for one in names}
+    gone = sorted(one for one in held.files if not {_unpacked(one), *map(str, PurePosixPath(one).parents)} & there)
     if gone:
         more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
         raise DataError(
             f"table events holds what run_date {run_date} read from {', '.join(gone[:_NAMED])}{more}, which the raw "
             "folder holds no more: run again without it, the night would lose these events",
-            "put it back; an empty file of that name takes its events out",
+            "put it back; an empty file of that name takes its events out, as does deleting its rows from table events",
         )
+
+
+def _unpacked(name: str) -> str:
+    """The name without what compression adds: a file may be packed once it is old."""
+    return name.removesuffix(".gz").removesuffix(".bz2")
 
 
 def taken_earlier(events: DataFrame, taken: DataFrame, run_date: date) -> DataFrame:

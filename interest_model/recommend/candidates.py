@@ -76,9 +76,9 @@ def candidate_pool(popularity: np.ndarray, first_days: np.ndarray, at_day: float
 def tuning_rows(histories: Histories, nights: list[Night]) -> pa.RecordBatch:
     """One row per night and user who acted in the days after it and had a history before it.
 
-    Columns: n_novel, n_repeat: distinct items of the days after, seen ones left out / kept; features: (c, h + 1 + 6)
-    float32 bytes, a row per candidate: popularity at each half life, youth, PERSONAL_MEMBERS; pairs: (c, F) float32
-    bytes, see features.pair_features; hits and seen: (c,) bytes of 0 or 1.
+    Columns: n_novel, n_repeat: distinct items of the days after, seen ones left out / kept; features: (c, h + 1 + m)
+    float32 bytes, a row per candidate: popularity at each half life, youth, the m PERSONAL_MEMBERS; pairs: (c, F)
+    float32 bytes, see features.pair_features; hits and seen: (c,) bytes of 0 or 1.
     """
     parts = [_night_rows(histories, night) for night in nights]
     columns = [sum(column, []) for column in zip(*parts, strict=True)] if parts else [[] for _ in TUNING_SCHEMA]

@@ -145,6 +145,6 @@ def contributions(scores, model: Model, weights: np.ndarray, users: np.ndarray, 
 
 
 def fallback(model: Model, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """The list for people without history: items by decayed popularity, and each one's share of the list's total."""
+    """The list for people without history: items by decayed popularity, and each one's share of that of all items."""
     items, scores = popular_list(model.trends[:, 0], length)
-    return items, scores / max(scores.sum(), 1e-30)
+    return items, scores / max(model.trends[:, 0].sum(), 1e-30)

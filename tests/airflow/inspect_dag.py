@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pendulum
 from airflow.dag_processing.dagbag import DagBag
@@ -27,7 +28,9 @@ tasks = {
     for task in dag.tasks
 }
 run_date = tasks["claim"]["arguments"][1]
-rendered = dag.get_template_env().from_string(run_date).render(data_interval_start=interval.start)
+template = dag.get_template_env().from_string(run_date)
+rendered = template.render(data_interval_start=interval.start, dag_run=SimpleNamespace(conf=None))
+by_hand = template.render(dag_run=SimpleNamespace(conf={"run_date": "2013-08-05"}))
 heavy = sorted(name for name in ("pyspark", "torch", "pandas", "mlflow", "delta") if name in sys.modules)
 print(
     json.dumps(
@@ -35,6 +38,7 @@ print(
             "tasks": tasks,
             "timetable": type(dag.timetable).__name__,
             "run_date_of_a_run_at_2013_08_21_06_utc": rendered,
+            "run_date_by_hand": by_hand,
             "max_active_runs": dag.max_active_runs,
             "catchup": dag.catchup,
             "heavy_imports": heavy,

@@ -71,6 +71,10 @@ def test_run_date_is_a_day_of_the_logs_zone(tmp_path):
     assert dag["run_date_of_a_run_at_2013_08_21_06_utc"] == "2013-08-20"
 
 
+def test_a_run_started_by_hand_says_its_day(dag):
+    assert dag["run_date_by_hand"] == "2013-08-05"
+
+
 def test_nights_do_not_overlap(dag):
     assert dag["max_active_runs"] == 1
     assert dag["catchup"] is False

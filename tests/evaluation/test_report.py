@@ -6,15 +6,16 @@ import pytest
 
 pytestmark = pytest.mark.spark
 DDL = (
-    "variant string, horizon_days int, segment string, model string, metric string, k int, seed int, list_date date, "
-    "value double, n_users bigint, boot_sums array<double>, boot_weights array<double>"
+    "run_date date, variant string, horizon_days int, segment string, model string, metric string, k int, seed int, "
+    "list_date date, value double, n_users bigint, boot_sums array<double>, boot_weights array<double>"
 )
 
 
 def row(model, metric, seed, value, users, sums=None):
     """sums: of each replicate; every user weighs one in each of them."""
     weights = None if sums is None else [float(users)] * len(sums)
-    return ("novel", 1, "all", model, metric, 10, seed, date(2024, 1, 1), value, users, sums, weights)
+    day = date(2024, 1, 1)
+    return (day, "novel", 1, "all", model, metric, 10, seed, day, value, users, sums, weights)
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,16 @@ def test_rounds_are_pooled_over_users(evaluation):
     assert popularity["lead_low"] == pytest.approx(0.041) and popularity["lead_high"] == pytest.approx(0.079)
     text = pooled_rows(evaluation)[1]
     assert text["ranker_leads_by"] == "+0.0410 to +0.0790" and text["recall_95"] == "0.0810 to 0.1190"
+
+
+def test_a_model_that_some_rounds_lack_is_led_on_the_others(spark, evaluation):
+    from interest_model.evaluation.report import pooled
+
+    peer = [row("peer", metric, 1, 0.2, 2, [0.4, 0.2]) for metric in ("ndcg", "recall", "hit_rate")]
+    found = next(one for one in pooled(evaluation.union(spark.createDataFrame(peer, DDL))) if one["model"] == "peer")
+    # replicates of the first round: the ranker 0.4 twice, the peer 0.2 and 0.1
+    assert found["nights"] == 1
+    assert (found["lead_low"], found["lead_high"]) == (pytest.approx(0.2025), pytest.approx(0.2975))
 
 
 def test_rounds_are_spread_with_each_counting_once(evaluation):

@@ -57,6 +57,7 @@ def test_what_a_missing_file_says_and_which_files_count_as_there():
     found = Held({FIRST}, {"a.csv", "folder/part-1", "table/part-2"}, later=False)
     check_files(found, ["a.csv", "folder/part-1", "table", "b.csv"], FIRST)
     check_files(found, ["."], FIRST)  # the raw folder is the table
+    check_files(found, ["a.csv.gz", "folder/part-1", "table"], FIRST)  # packed since
     with pytest.raises(DataError, match="run_date 2026-01-01 read from a.csv, folder/part-1, which .* holds no more"):
         check_files(found, ["table", "other/part-1"], FIRST)
     with pytest.raises(DataError, match="and 4 more"):
