@@ -20,7 +20,7 @@ from interest_model.recommend.histories import Histories, from_arrow
 
 REST = "rest"
 _USERS_AT_ONCE = 5_000
-_WHOLE = 2**31 - 1  # a history's length that no user has
+_WHOLE = 2**30  # no history is so long
 _SHARE_DDL = (
     "user_id string, days_ahead int, tier int, topic_id string, share double, q10 double, q50 double, q90 double"
 )

@@ -19,7 +19,7 @@ from interest_model.recommend.histories import from_arrow
 from interest_model.training.fit import Course
 from interest_model.training.item_coding import coding, features
 from interest_model.training.packaged import Packaged
-from interest_model.training.promotion import Verdict, champion_as_of, decision
+from interest_model.training.promotion import Judged, Verdict, champion_as_of, decision
 from tests.interest.parts import model_settings
 from tests.nights import options
 
@@ -51,9 +51,11 @@ def promote(spark, warehouse: Path, seed: int, first_night: date) -> str:
     kind = model_settings("gru", "rnn", embedding=16, hidden=24, layers=1, max_length=20)
     facts = {"trained_until": 20_460.0, "encoder": encoder_version(load_settings().encoder), "repeats": False}
     made = Packaged(build(kind, read, seed).eval(), names, facts | {"coding": coded})
-    version = registry(warehouse).register(MODEL, made, Training(f"{seed}", {}, {}, {"final": Course([1.0], [])}, {}))
+    store = registry(warehouse)
+    version = store.register(MODEL, made, Training(f"{seed}", {}, {}, {"final": Course([1.0], [])}, {}))
     champion = champion_as_of(decisions(storage), MODEL, first_night)
-    record(storage, decision(MODEL, version, Verdict("promoted", "a test", {}), champion, first_night))
+    judged = Judged(version, store.load(MODEL, version).digest)
+    record(storage, decision(MODEL, judged, Verdict("promoted", "a test", {}), champion, first_night))
     return version
 
 
@@ -127,7 +129,13 @@ def test_a_night_without_a_model_has_no_rows_and_goes_on(spark, sample_log, ware
 
 
 @pytest.mark.parametrize("damage", ["cut", "files", "store"])
-def test_a_model_that_cannot_be_loaded_is_named_with_a_remedy(spark, sample_log, warehouse, tmp_path, damage):
+def test_a_model_that_cannot_be_loaded_is_named_with_a_remedy_that_helps(
+    spark, sample_log, warehouse, tmp_path, damage, capsys
+):
+    from interest_model import commands
+    from interest_model.models import decisions
+    from interest_model.storage import Storage
+
     # a store names its files by absolute path: a copy would find those of the original
     copy = tmp_path / "warehouse"
     shutil.copytree(warehouse, copy, ignore=shutil.ignore_patterns("_mlflow", "promotions"))
@@ -139,6 +147,10 @@ def test_a_model_that_cannot_be_loaded_is_named_with_a_remedy(spark, sample_log,
         shutil.rmtree(copy / "_mlflow" if damage == "store" else file.parent)
     with pytest.raises(DataError, match=rf"model {MODEL} version 1(?s:.*)remedy: (?s:.*)rollback --model {MODEL}"):
         run_job(spark, sample_log, copy, ISSUED)
+    commands.rollback(argparse.Namespace(warehouse=str(copy), config=[], set=[], model=MODEL))
+    assert [row["state"] for row in decisions(Storage(spark, str(copy)))].count("rolled_back") == 1
+    assert ("warning: the registry" in capsys.readouterr().out) == (damage == "store")
+    assert rows_of(run_job(spark, sample_log, copy, NEXT)) == {}
 
 
 def test_the_ranker_takes_the_promoted_model_as_a_member_where_told(spark, sample_log, warehouse):
