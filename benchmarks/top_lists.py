@@ -40,9 +40,7 @@ def main() -> None:
     at_day, length = end_of_day(options.run_date, source.zone), settings.recommendations.list_length
     als = fit_als(histories)
     makers = {
-        "ranker": lambda: daily_lists(
-            histories, model, model.item_ids, at_day, settings.recommendations, source.repeats
-        ),
+        "ranker": lambda: daily_lists(histories, model, model.item_ids, at_day, settings.recommendations, source),
         "als": lambda: als.recommendForAllUsers(length),
     }
     seconds = measure(makers, options.rounds)

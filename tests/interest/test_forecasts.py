@@ -94,17 +94,15 @@ def test_who_keeps_to_two_topics_is_expected_to_go_on(spark, topics, fitted):
 
 
 def test_models_know_nothing_of_later_events(spark, topics):
-    from interest_model.interest.states import state_settings
+    from interest_model.interest.forecasts import fit_models
 
     earlier = AT_DAY - 30
-    states = state_settings(SETTINGS.interest)
-    from interest_model.interest.forecasts import fit_models
 
     whole, cut = (from_arrow(users(spark, 20, until).orderBy("user_id").toArrow()) for until in (AT_DAY, earlier))
     before = topics.counts.days < earlier
     counts = ItemCounts(*(column[before] for column in topics.counts))
-    one = fit_models(whole, topics, earlier, SETTINGS.forecast, states)
-    other = fit_models(cut, topics._replace(counts=counts), earlier, SETTINGS.forecast, states)
+    one = fit_models(whole, topics, earlier, SETTINGS.forecast, SETTINGS.interest)
+    other = fit_models(cut, topics._replace(counts=counts), earlier, SETTINGS.forecast, SETTINGS.interest)
     assert one.keys() == other.keys() and len(one) > 40
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
@@ -126,7 +124,7 @@ def test_a_young_log_has_no_models(topics):
     from interest_model.interest.forecasts import fit_models
     from interest_model.interest.states_of_users import StateSettings
 
-    assert fit_models(few, topics, AT_DAY, SETTINGS.forecast, StateSettings()) == {}
+    assert fit_models(few, topics, AT_DAY, SETTINGS.forecast, SETTINGS.interest) == {}
     assert forecast_models.forecast(few, topics, AT_DAY, (7.0,), {}, StateSettings())[0].shares[0].expected.size == 1
 
 
@@ -139,7 +137,7 @@ def test_a_log_of_a_month_knows_weeks_but_not_months(topics):
     names = [f"u{user:02d}" for user in range(20)]
     month = pa.table({"user_id": names, "items": items, "days": days, "weights": [[1.0] * 30] * 20})
     users = from_arrow(month)
-    arrays = fit_models(users, topics, AT_DAY, SETTINGS.forecast, StateSettings())
+    arrays = fit_models(users, topics, AT_DAY, SETTINGS.forecast, SETTINGS.interest)
     made = forecast_models.forecast(users, topics, AT_DAY, (1.0, 7.0, 28.0), arrays, StateSettings())
     assert (made[1].came > 0.5).all() and np.isnan(made[2].came).all()
     assert all(np.isfinite(one.shares[2].expected).all() for one in made)

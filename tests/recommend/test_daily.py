@@ -14,6 +14,7 @@ from interest_model.recommend.histories import between
 from interest_model.recommend.interests import no_topics
 from interest_model.recommend.members import nowhere
 from interest_model.recommend.relisting import Diversity
+from interest_model.source import load_source
 from tests.recommend.worlds import counts_of, fitted, histories, ranker_settings
 
 pytestmark = pytest.mark.spark
@@ -83,7 +84,9 @@ def test_lists_over_spark_are_those_of_recommend(world, events):
     frame, model = spark_model(events, 2)
     at_day = FIRST_DAY + DAYS
     settings = load_settings(overrides=["recommendations.list_length=7"]).recommendations
-    rows = list_rows(daily_lists(frame, model, model.item_ids.astype(object), at_day, settings, False)).collect()
+    films = load_source("movietweetings")
+    assert not films.repeats
+    rows = list_rows(daily_lists(frame, model, model.item_ids.astype(object), at_day, settings, films)).collect()
     found = {(row["user_id"], row["rank"]): (row["item_id"], row["score"], row["origin"]) for row in rows}
     known = histories(dict(sorted(world.items())))
     wide = Diversity(settings.diversity_method, settings.diversity_strength, settings.diversity_candidates)
