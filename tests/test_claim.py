@@ -1,12 +1,19 @@
 """One run holds a day; a second is told who."""
 
+import contextlib
+import io
 import threading
 from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from interest_model import runs
 from interest_model.claim import Claim
-from interest_model.errors import ClaimError
+from interest_model.errors import ClaimError, SetupError
+from interest_model.report import Reporter, StepRecord
+from interest_model.storage import Storage
 
 DAY = date(2026, 1, 5)
 
@@ -56,3 +63,34 @@ def test_of_many_that_try_at_once_exactly_one_wins(tmp_path):
     for thread in threads:
         thread.join()
     assert len(won) == 1 and Claim(tmp_path, DAY, "").holder()["owner"] == won[0]
+
+
+@pytest.mark.parametrize("state, raised", [("done", OSError), ("failed", None)])
+def test_a_claim_is_given_back_also_where_what_ran_cannot_be_written(tmp_path, monkeypatch, state, raised):
+    claim = Claim(tmp_path, DAY, "a")
+    claim.take()
+
+    def full(*given):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(runs, "record_steps", full)
+    said = io.StringIO()
+    spark = SimpleNamespace(catalog=SimpleNamespace(clearCache=lambda: None))
+    night = SimpleNamespace(spark=spark, storage=None, claim=claim, reporter=Reporter(said, as_json=False))
+    step = StepRecord(DAY, "events", state=state)
+    with pytest.raises(raised) if raised else contextlib.nullcontext():
+        runs.end_run(night, [step])
+    assert claim.holder() == {}
+    assert ("warning: table runs" in said.getvalue()) == (raised is None)  # the step's own error is the one to see
+
+
+def test_folders_beside_the_tables_are_local_and_of_each_warehouse_its_own(tmp_path, monkeypatch):
+    assert Storage(None, "file:///data/w").local_folder("claims") == Path("/data/w/_claims")
+    assert Storage(None, "file:/data/w/").root == "/data/w" == Storage(None, "/data/w").root
+    far = Storage(None, "hdfs://name/data/w")
+    monkeypatch.delenv("INTEREST_STATE_DIR", raising=False)
+    with pytest.raises(SetupError, match="hdfs://name/data/w is no local folder(?s:.*)set INTEREST_STATE_DIR"):
+        far.local_folder("claims")
+    monkeypatch.setenv("INTEREST_STATE_DIR", str(tmp_path))
+    assert far.local_folder("claims") == tmp_path / "hdfs-name-data-w" / "_claims"
+    assert far.local_folder("claims") != Storage(None, "hdfs://name/data/v").local_folder("claims")

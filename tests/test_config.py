@@ -52,6 +52,8 @@ def test_a_wrong_override_is_named_as_it_was_typed():
         ("ranker.boosting_feature_share=0", "boosting_feature_share must be above 0"),
         ("ranker.boosting_misses=0.5", "boosting_misses must be 1 or more"),
         ("ranker.lesson_days=0", "lesson_days must be 1 or more"),
+        ("behaviour.window_kind=weekly", "'behaviour.window_kind' is none of windows.kinds"),
+        ("windows.kinds=[day]", "'behaviour.window_kind' is none of windows.kinds"),
     ],
 )
 def test_a_number_out_of_range_is_refused(override, expected):
@@ -79,6 +81,16 @@ def test_the_fingerprint_follows_what_changes_a_table_and_nothing_else():
     assert load_settings(overrides=["sessions.gap_minutes=31"]).fingerprint() != base
     assert load_settings(overrides=["runtime.master=local[1]", "tracking.enabled=false"]).fingerprint() == base
     assert load_settings(overrides=["model.layers=3", "training.epochs=3"]).fingerprint() == base
+
+
+def test_the_fingerprint_follows_what_the_rules_of_topics_say_not_where_they_lie(tmp_path):
+    def fingerprint(file, text: str) -> str:
+        file.write_text(text)
+        return load_settings(overrides=[f"topics.rules={file}"]).fingerprint()
+
+    first = fingerprint(tmp_path / "rules.yaml", "- pin: films")
+    assert fingerprint(tmp_path / "moved.yaml", "- pin: films") == first
+    assert fingerprint(tmp_path / "rules.yaml", "- pin: books") != first
 
 
 @pytest.mark.parametrize("name", ["shop", "news"])

@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interest_model.errors import DataError, SetupError
-from interest_model.privacy import RAW_KEY, USER_KEY, Keys, decrypt, encrypt, load_keys, pseudonym
+from interest_model.privacy import (
+    KEY_FILE,
+    RAW_KEY,
+    USER_KEY,
+    Keys,
+    decrypt,
+    encrypt,
+    keys_of_tables,
+    load_keys,
+    note_user_key,
+    pseudonym,
+)
 
 FERNET = Fernet.generate_key()
 
@@ -93,3 +104,24 @@ def test_many_makers_agree_on_one_key_file(tmp_path):
     [one.start() for one in threads], [one.join() for one in threads]
     assert len({keys.user for keys, _ in seen}) == 1
     assert sum(made for _, made in seen) == 1
+
+
+def test_tables_know_another_user_key(tmp_path):
+    own = {USER_KEY: "u" * 16, RAW_KEY: FERNET.decode()}
+    keys, _ = keys_of_tables(tmp_path, own, make=True)
+    note_user_key(tmp_path, keys)
+    assert keys_of_tables(tmp_path, own, make=True)[0] == keys
+    assert keys_of_tables(tmp_path, own | {RAW_KEY: Fernet.generate_key().decode()})[0].user == keys.user
+    with pytest.raises(SetupError, match="not the key that these tables were first written with"):
+        keys_of_tables(tmp_path, own | {USER_KEY: "v" * 16}, make=True)
+    # a shell without the keys makes none beside tables that have theirs from elsewhere
+    with pytest.raises(SetupError, match=f"{USER_KEY} and {RAW_KEY} are not set"):
+        keys_of_tables(tmp_path, {}, make=True)
+    assert not (tmp_path / KEY_FILE).exists()
+    assert b"u" * 16 not in b"".join(one.read_bytes() for one in tmp_path.iterdir())
+
+
+def test_keys_made_on_first_use_are_those_of_the_tables(tmp_path):
+    keys, made = keys_of_tables(tmp_path / "_keys", {}, make=True)
+    note_user_key(tmp_path / "_keys", keys)
+    assert made and keys_of_tables(tmp_path / "_keys", {}) == (keys, False)

@@ -65,7 +65,12 @@ def test_defaults_of_a_minimal_mapping(tmp_path):
         (with_input(columns={"user_id": "u", "item_id": "i", "event_ts": "t", "event_type": "e"}), "event type"),
         (with_input(columns={"user_id": "u", "item_id": "i", "event_ts": "t", "latitude": "l"}), "longitude"),
         (with_input(filters={"Not Good": "true"}), "Not Good"),
+        (with_input(filters={"duplicate": "true"}), "that name is taken"),
+        (with_input(filters={"bad_time": "true"}), "that name is taken"),
+        (with_input(filters={"item_odd": "true"}), "that name is taken"),
         (with_input(date_format="%H"), "date_format"),
+        (with_input(date_format="%d"), "date_format"),
+        (with_input(date_format="%Y-%m-%d-%d"), "date_format"),
         (MAPPING | {"item_files": [ITEM_FILE | {"attributes": {"pack size": "p"}}]}, "pack size"),
     ],
 )
@@ -88,6 +93,9 @@ def test_days_of_file_names(tmp_path):
     assert reading.file_day("in/north/south/2026/02/03/x.csv") is None
     assert reading.glob((date(2026, 2, 3), date(2026, 2, 4))) == "in/*/{2026/02/03,2026/02/04}/x.csv"
     assert reading.glob(None) == "in/*/[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]/x.csv"
+    several = load_source(write(tmp_path, with_input(files="{web,app}/[a-c][!x]_{date}.csv"))).inputs[0]
+    assert [several.file_day(f"{one}_2026-02-03.csv") for one in ("web/ab", "app/cd")] == [date(2026, 2, 3)] * 2
+    assert several.file_day("tv/ab_2026-02-03.csv") is several.file_day("web/ax_2026-02-03.csv") is None
 
 
 def test_fingerprint_follows_the_content_not_the_place(tmp_path):

@@ -6,9 +6,9 @@ from datetime import date
 import pytest
 from pyspark.sql import functions as F
 
-from interest_model.errors import ContractError, MissingTableError
-from interest_model.storage import Storage, compare_frames, fit_contract
-from interest_model.tables import BY_NAME
+from interest_model.errors import ClaimError, ContractError, MissingTableError
+from interest_model.storage import Storage, compare_frames, fit_contract, schema_of
+from interest_model.tables import BY_NAME, ITEMS
 
 pytestmark = pytest.mark.spark
 DAY, NEXT = date(2026, 1, 5), date(2026, 1, 6)
@@ -50,6 +50,26 @@ def test_one_job_reads_one_version_even_where_another_writes_meanwhile(spark, st
     storage.replace_days(NAME, ranks(spark, NEXT, 4), [NEXT])
     assert reader.read(NAME).count() == 5
     assert Storage(spark, storage.root).read(NAME).count() == 9
+
+
+def test_history_that_another_run_has_changed_since_is_not_overwritten(spark, storage):
+    def items(name):
+        return spark.createDataFrame([(name, DAY, *[None] * (len(ITEMS.names) - 2))], schema_of(ITEMS))
+
+    storage.replace_days("items", items("first"), [DAY])
+    slow, quick = Storage(spark, storage.root), Storage(spark, storage.root)
+    slow.read("items")
+    quick.replace_days("items", items("late line of another night"), [DAY])
+    with pytest.raises(ClaimError, match="table items: another run wrote version"):
+        slow.replace_days("items", items("of what it read before"), [DAY])
+    assert [row["item_id"] for row in Storage(spark, storage.root).read("items").collect()] == [
+        "late line of another night"
+    ]
+    # issued tables: a run replaces rows of its own run_date only, whatever others wrote meanwhile
+    storage.replace_days(NAME, ranks(spark, DAY, 5), [DAY])
+    slow.read(NAME)
+    storage.replace_days(NAME, ranks(spark, NEXT, 4), [NEXT])
+    assert slow.replace_days(NAME, ranks(spark, DAY, 3), [DAY]) == 3
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from interest_model.config import load_settings
 from interest_model.report import Reporter, StepRecord
-from interest_model.tracking import Tracker
+from interest_model.tracking import Tracker, _content
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +48,18 @@ def test_settings_counts_timings_versions_and_metrics_are_logged(tmp_path):
     assert run.data.params["input.events"] == "7" and run.data.params["sessions.gap_minutes"] == "30"
     assert run.data.tags["model_version"] == "blend-1" and run.data.tags["code_revision"]
     assert run.info.status == "FINISHED"
+
+
+def test_no_password_is_logged():
+    store = "postgresql://mlflow:s3cret@db/mlflow"
+    settings = load_settings(overrides=[f"tracking.uri={store}"])
+    logged = _content(night(settings), total(), steps())["parameters"]
+    assert "s3cret" not in str(logged) and logged["tracking.uri"] == "postgresql://db/mlflow"
+
+
+def test_nothing_is_made_before_there_is_something_to_log(tmp_path):
+    Tracker(load_settings().tracking, tmp_path / "_mlflow", Reporter(io.StringIO())).close()
+    assert not (tmp_path / "_mlflow").exists()
 
 
 def test_an_absent_store_costs_a_warning(tmp_path):

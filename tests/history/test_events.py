@@ -230,6 +230,8 @@ def test_parquet_time_stamps_are_instants_and_local_times_are_in_the_logs_zone(s
         ("2026-07-01T10:00:00", ["iso"], "Europe/Berlin", datetime(2026, 7, 1, 8)),
         ("2026-07-01T10:00:00+05:00", ["iso"], "Europe/Berlin", datetime(2026, 7, 1, 5)),
         ("2026-07-01 10:00:00.25Z", ["iso"], "Europe/Berlin", datetime(2026, 7, 1, 10, 0, 0, 250000)),
+        ("2026-07-01 10:00:00 UTC", ["iso"], "Europe/Berlin", datetime(2026, 7, 1, 10)),
+        ("2026-07-01 10:00:00 America/New_York", ["iso"], "Europe/Berlin", datetime(2026, 7, 1, 14)),
         ("1782900000", ["iso", "epoch_seconds"], "Europe/Berlin", datetime(2026, 7, 1, 10)),
         ("1782900000500", ["epoch_millis"], "Europe/Berlin", datetime(2026, 7, 1, 10, 0, 0, 500000)),
         ("1/7/2026 10:00", ["yyyy-MM-dd", "d/M/yyyy H:mm"], "UTC", datetime(2026, 7, 1, 10)),

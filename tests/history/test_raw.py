@@ -161,6 +161,9 @@ def test_a_missing_folder_and_a_folder_without_a_fitting_file_are_errors(spark, 
         list_files(spark, Reading(files="a.csv"), str(tmp_path / "nowhere"), None, DAY)
     with pytest.raises(DataError, match="fits '{date}.csv'"):
         list_files(spark, Reading(files="{date}.csv"), str(tmp_path), None, DAY)
+    (tmp_path / "2026-13-45.csv").write_text("u\n1\n")
+    with pytest.raises(DataError, match="none has a day in its name: 2026-13-45.csv"):
+        list_files(spark, Reading(files="{date}.csv"), str(tmp_path), None, DAY)
 
 
 def test_a_damaged_archive_is_an_error_that_says_so(spark, tmp_path):

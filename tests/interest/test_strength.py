@@ -1,11 +1,13 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interest_model.interest import strength
-from interest_model.interest.states_of_users import StateSettings, states
+from interest_model.interest import states_of_users, strength
+from interest_model.interest.states_of_users import StateSettings, states, touches_of
 from interest_model.interest.status import STATUSES
 from interest_model.recommend.histories import Histories
 from tests.interest.planted import AT_DAY, TOPICS, world
@@ -211,3 +213,29 @@ def test_forecast_order_is_right_for_planted_users():
     judged = (np.abs(true_gap) >= 0.3).any(axis=1)
     assert judged.sum() >= 400
     assert right[judged].mean() >= 0.95
+
+
+def sparse_world(n_users: int, n_topics: int, n_events: int) -> tuple[Histories, sp.csr_matrix]:
+    """Events of users by chance, of items of one topic each."""
+    rng = np.random.default_rng(3)
+    users = np.sort(rng.integers(0, n_users, n_events))
+    indptr = np.searchsorted(users, np.arange(n_users + 1))
+    days, items = np.zeros(n_events), rng.integers(0, n_topics, n_events).astype(np.int32)
+    names = np.arange(n_users).astype(str)
+    return Histories(names, indptr, items, days, np.ones(n_events, np.float32)), sp.identity(n_topics, format="csr")
+
+
+def test_touches_are_the_same_whether_there_is_a_cell_for_each_user_and_topic_or_not(monkeypatch):
+    world_, membership = sparse_world(50, 7, 400)
+    dense = touches_of(world_, membership)
+    monkeypatch.setattr(states_of_users, "_MOST_CELLS", 0)
+    assert all(np.array_equal(*pair) for pair in zip(dense, touches_of(world_, membership), strict=True))
+
+
+def test_a_tier_of_thousands_of_topics_costs_what_its_events_cost():
+    few = sparse_world(20_000, 5_000, 20_000)
+    tracemalloc.start()
+    touches_of(*few)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50e6  # a cell for each user and topic: 900 MB
