@@ -167,14 +167,15 @@ def test_backfill_skips_what_is_done_and_does_it_again_for_other_settings(
 def test_backfill_goes_on_after_a_night_that_failed_and_ends_with_its_error(
     night_warehouse, sample_log, tmp_path, monkeypatch, capsys
 ):
-    """Both nights fail at their second step: the first failure is raised, and each night is named."""
+    """Both nights fail at their first step, one of an unforeseen error: the first is raised, each night is named."""
     warehouse = tmp_path / "warehouse"
     shutil.copytree(night_warehouse, warehouse)
 
     def failing(night):
-        raise CheckError(f"no sessions on {night.run_date}")
+        error = CheckError if night.run_date.day == 10 else RuntimeError
+        raise error(f"no events on {night.run_date}")
 
-    monkeypatch.setattr(importlib.import_module("jobs.sessions"), "run", failing)
+    monkeypatch.setattr(importlib.import_module("jobs.events"), "run", failing)
     with pytest.raises(CheckError, match="2026-01-10"):
         commands.backfill(options(sample_log, warehouse, NIGHT, date(2026, 1, 11)))
     said = capsys.readouterr().out
