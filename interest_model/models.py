@@ -64,12 +64,11 @@ def rollback(options: argparse.Namespace) -> None:
     issued, held = newest_issued(storage), decisions(storage)
     start = date.min if issued is None else issued + timedelta(days=1)
     row = rolled_back(held, options.model, start)
-    registry = open_registry(storage, load_settings(options.config, options.set).tracking)
+    load_settings(options.config, options.set)  # a mistake in them is said before anything is decided
     record(storage, row)
     print(f"model {options.model}: {row['reason']}, from the night of {row['from_run_date']} on")
     try:
-        if registry is None:
-            raise MissingTableError(f"{options.warehouse}: no model registry there")
+        registry = _registry(options, storage)
         registry.note(options.model, row["version"], {"decision": row["state"], "reason": row["reason"]})
         registry.point(options.model, "champion", row["champion"])
     except InterestModelError as error:

@@ -13,7 +13,6 @@ from interest_model.recommend.histories import Histories, keep
 from interest_model.recommend.popularity import ItemCounts, decayed
 
 HOURS_PER_DAY = 24.0
-_MOST_CELLS = 2**24  # of users times topics; above it a tier of thousands of topics would take gigabytes
 
 
 @dataclass(frozen=True)
@@ -162,13 +161,7 @@ def touches_of(known: Histories, membership: sp.csr_matrix) -> Touches:
     events = np.repeat(np.arange(len(known.items)), np.diff(rows.indptr))
     n_topics = membership.shape[1]
     keys = known.rows[events] * n_topics + rows.indices
-    if known.n_users * n_topics > _MOST_CELLS:
-        found, pairs = np.unique(keys, return_inverse=True)
-    else:  # no sort: the faster way, while a cell for every user and topic costs little
-        touched = np.zeros(known.n_users * n_topics, dtype=bool)
-        touched[keys] = True
-        found = np.flatnonzero(touched)
-        pairs = (np.cumsum(touched) - 1)[keys] if len(keys) else np.zeros(0, dtype=np.int64)
+    found, pairs = np.unique(keys, return_inverse=True)  # not a cell for each user and topic: tiers may have thousands
     return Touches(events, pairs, rows.data.astype(np.float64), found // n_topics, found % n_topics)
 
 

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interest_model.interest import states_of_users, strength
+from interest_model.interest import strength
 from interest_model.interest.states_of_users import StateSettings, states, touches_of
 from interest_model.interest.status import STATUSES
 from interest_model.recommend.histories import Histories
@@ -225,11 +225,13 @@ def sparse_world(n_users: int, n_topics: int, n_events: int) -> tuple[Histories,
     return Histories(names, indptr, items, days, np.ones(n_events, np.float32)), sp.identity(n_topics, format="csr")
 
 
-def test_touches_are_the_same_whether_there_is_a_cell_for_each_user_and_topic_or_not(monkeypatch):
-    world_, membership = sparse_world(50, 7, 400)
-    dense = touches_of(world_, membership)
-    monkeypatch.setattr(states_of_users, "_MOST_CELLS", 0)
-    assert all(np.array_equal(*pair) for pair in zip(dense, touches_of(world_, membership), strict=True))
+def test_touches_are_those_of_a_cell_for_each_user_and_topic():
+    few, membership = sparse_world(50, 7, 400)
+    found = touches_of(few, membership)
+    cells = np.zeros((50, 7), dtype=bool)
+    cells[few.rows, few.items] = True
+    assert np.array_equal(np.stack([found.users, found.topics]), np.stack(np.nonzero(cells)))
+    assert np.array_equal(found.users[found.pairs], few.rows) and np.array_equal(found.topics[found.pairs], few.items)
 
 
 def test_a_tier_of_thousands_of_topics_costs_what_its_events_cost():
