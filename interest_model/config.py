@@ -14,7 +14,20 @@ import yaml
 
 from interest_model.errors import ConfigError
 from interest_model.model_settings import FitSettings, ModelSettings
-from interest_model.yaml_files import build, one_of, read_yaml
+from interest_model.ranker_settings import Ranker, Recommendations
+from interest_model.yaml_files import (
+    RefusedValue,
+    above_zero,
+    ascending,
+    at_least,
+    build,
+    one_of,
+    read_yaml,
+    shares,
+    within,
+)
+
+METRICS_AT = 10  # how long the lists are that are compared with each other
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +37,9 @@ class Limits:
     id_length: int
     events_per_user_day: int
 
+    def __post_init__(self) -> None:
+        at_least(self, 1, "id_length", "events_per_user_day")
+
 
 @dataclasses.dataclass(frozen=True)
 class Sessions:
@@ -31,8 +47,9 @@ class Sessions:
     max_hours: int
 
     def __post_init__(self) -> None:
-        if not 0 < self.gap_minutes <= self.max_hours * 60:
-            raise ValueError("gap_minutes must be at least 1 and max_hours no shorter than the gap")
+        at_least(self, 1, "gap_minutes", "max_hours")
+        if self.gap_minutes > self.max_hours * 60:
+            raise ValueError("gap_minutes must not be longer than max_hours")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +59,8 @@ class Windows:
 
     def __post_init__(self) -> None:
         if not self.kinds or len(set(self.kinds)) < len(self.kinds) or set(self.kinds) - {"day", "week", "month"}:
-            raise ValueError("kinds must name some of day, week, month, each once")
-        if self.context_length < 1:
-            raise ValueError("context_length must be at least 1")
+            raise RefusedValue("kinds", "must name some of day, week, month, each once")
+        at_least(self, 1, "context_length")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +76,11 @@ class Encoder:
     precision: str
     gpu_per_task: float
 
+    def __post_init__(self) -> None:
+        one_of(self, pooling=("mean", "cls", "last"), precision=("float32", "float16", "bfloat16"))
+        at_least(self, 1, "max_tokens", "batch_tokens", "window_texts")
+        at_least(self, 0, "gpu_per_task")
+
 
 @dataclasses.dataclass(frozen=True)
 class Behaviour:
@@ -67,6 +88,9 @@ class Behaviour:
 
     window_kind: str
     max_items: int
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "max_items")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,12 +109,12 @@ class Topics:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.origin not in ("auto", "categories", "embeddings"):
-            raise ValueError(f"origin is '{self.origin}', expected auto, categories or embeddings")
-        if not 2 <= self.max_tiers <= 4 or not 2 <= len(self.branching) <= 4:
-            raise ValueError("max_tiers and the length of branching must be 2 to 4")
-        if self.refit_days < 1:
-            raise ValueError("refit_days must be at least 1")
+        one_of(self, origin=("auto", "categories", "embeddings"))
+        within(self, 2, 4, "max_tiers")
+        if not 2 <= len(self.branching) <= 4:
+            raise RefusedValue("branching", "must have a number for each of 2 to 4 tiers")
+        at_least(self, 2, "branching")
+        at_least(self, 1, "min_items", "fit_items", "starts", "refit_days")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,9 +140,9 @@ class Interest:
     trend_days: float
 
     def __post_init__(self) -> None:
-        wrong = [one.name for one in dataclasses.fields(self) if getattr(self, one.name) <= 0]
-        if wrong:
-            raise ValueError(f"{', '.join(wrong)} must be above zero")
+        above_zero(self, *[one.name for one in dataclasses.fields(self)])
+        within(self, 0, 1, "present_share")
+        shares(self, "level", "sudden_level")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,10 +155,12 @@ class Nearness:
     floor: float
 
     def __post_init__(self) -> None:
-        if self.half_km < 0 or not self.hour < 24:
-            raise ValueError("half_km must be 0 (off) or more, hour -1 (off) or from 0 to below 24")
-        if not 0 < self.half_hours <= 12 or not 0 <= self.floor <= 1:
-            raise ValueError("half_hours must be above 0 and at most 12, floor from 0 to 1")
+        at_least(self, 0, "half_km")
+        if not self.hour < 24:
+            raise RefusedValue("hour", "must be -1 (off) or from 0 to below 24")
+        if not 0 < self.half_hours <= 12:
+            raise RefusedValue("half_hours", "must be above 0 and at most 12")
+        within(self, 0, 1, "floor")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -164,10 +190,11 @@ class Forecast:
     seed: int
 
     def __post_init__(self) -> None:
-        if not self.horizons_days or list(self.horizons_days) != sorted(set(self.horizons_days)):
-            raise ValueError("horizons_days must ascend")
-        if min(self.horizons_days[0], self.refit_days, self.training_users, self.training_cuts, self.steps) < 1:
-            raise ValueError("horizons_days, refit_days, training_users, training_cuts and steps must be at least 1")
+        at_least(self, 1, "horizons_days", "refit_days", "training_users", "training_cuts", "hidden", "steps")
+        at_least(self, 1, "min_events", "most_rows")
+        ascending(self, "horizons_days")
+        above_zero(self, "cut_step_days", "learning_rate")
+        at_least(self, 0, "warm_up_days", "weight_decay", "shrink_events", "return_ridge")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,96 +210,15 @@ class Trends:
     arima_min_weeks: int
 
     def __post_init__(self) -> None:
-        if not self.horizons_days or any(days < 1 or days % 7 for days in self.horizons_days):
-            raise ValueError("horizons_days must be whole weeks: 7, 14, ...")
-        if self.change_days < 2 or self.lookback_days < 2 * self.change_days or self.arima_topics < 0:
-            raise ValueError("change_days must be 2 or more, lookback_days twice that or more, arima_topics 0 or more")
-
-
-@dataclasses.dataclass(frozen=True)
-class Ranker:
-    """The blend and the boosted ranker. Half lives in days."""
-
-    seed: int
-    history_length: int
-    seen_length: int
-    popularity_half_lives_days: tuple[float, ...]
-    query_half_life_days: float
-    own_half_life_days: float
-    transition_reach: int
-    transition_shrinkage: float
-    neighbours: int
-    ease_max_items: int
-    ease_l2: float
-    factor_dimensions: int
-    audience_items: int
-    near_half_km: float
-    sequence: bool
-    pool_items: int
-    content_dimensions: int
-    tuning_days: int
-    tuning_users: int
-    weights_shrinkage: float
-    lessons: int
-    lesson_days: int
-    lesson_users: int
-    lesson_min_users: int
-    lesson_warm_up_days: float
-    boosting_forests: int
-    boosting_misses: float
-    boosting_rounds: int
-    boosting_rate: float
-    boosting_leaves: int
-    boosting_leaf_hits: float
-    boosting_l2: float
-    boosting_feature_share: float
-    boosting_share: float
-    boosting_without: tuple[str, ...]
-    prior_weights: dict[str, dict[str, float]]
-
-    def __post_init__(self) -> None:
-        for name in ("tuning_days", "lesson_days"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more")
-        if self.lessons < 0:
-            raise ValueError("lessons must be 0 (the blend ranks alone) or more")
-        if self.boosting_forests < 1:
-            raise ValueError("boosting_forests must be 1 or more; lessons=0 leaves trees away")
-        if self.boosting_misses < 1:
-            raise ValueError("boosting_misses must be 1 or more: trees learn from what was not taken, too")
-        if not 0 < self.boosting_feature_share <= 1:
-            raise ValueError("boosting_feature_share must be above 0 and at most 1")
-        if not 0 <= self.boosting_share <= 1:
-            raise ValueError("boosting_share must be from 0 (the blend alone) to 1 (the trees alone)")
-
-    @property
-    def learning_days(self) -> int:
-        """How far back the moments lie that the ranker learns from."""
-        return self.tuning_days + self.lessons * self.lesson_days
-
-    def of_age(self, log_days: float) -> "Ranker":
-        """The settings for a log that is log_days old: where that is less than warm-up, lessons and tuning nights take,
-        each of them is shorter in that ratio, a day at least."""
-        share = log_days / (self.learning_days + self.lesson_warm_up_days)
-        if share >= 1:
-            return self
-        shorter = {name: max(int(getattr(self, name) * share), 1) for name in ("tuning_days", "lesson_days")}
-        return dataclasses.replace(self, lesson_warm_up_days=self.lesson_warm_up_days * max(share, 0.0), **shorter)
-
-
-@dataclasses.dataclass(frozen=True)
-class Recommendations:
-    active_days: int
-    list_length: int
-    fallback_place_events: int
-    diversity_method: str
-    diversity_strength: float
-    diversity_candidates: int
-
-    def __post_init__(self) -> None:
-        one_of(self, diversity_method=("dpp", "mmr", "msd"))
-        if self.diversity_strength < 0:
-            raise ValueError("diversity_strength must not be negative; 0 is none")
+        at_least(self, 7, "change_days", "horizons_days")
+        for name, days in (("change_days", (self.change_days,)), ("horizons_days", self.horizons_days)):
+            if any(one % 7 for one in days):
+                raise RefusedValue(name, f"must be whole weeks (7, 14, ...), found {', '.join(map(str, days))}")
+        ascending(self, "horizons_days")
+        if self.lookback_days < 2 * self.change_days:
+            raise RefusedValue("lookback_days", f"must be twice change_days ({self.change_days}) or more")
+        shares(self, "level")
+        at_least(self, 0, "arima_topics", "arima_min_events", "arima_min_weeks")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -286,6 +232,14 @@ class Evaluation:
     new_user_events: int
     new_item_days: int
 
+    def __post_init__(self) -> None:
+        at_least(self, 1, "horizons_days", "cutoffs", "bootstrap_replicates")
+        ascending(self, "horizons_days", "cutoffs")
+        if METRICS_AT not in self.cutoffs:
+            raise RefusedValue("cutoffs", f"must hold {METRICS_AT}, at which models are compared")
+        shares(self, "temporal_quantile")
+        at_least(self, 0, "heavy_user_events", "new_user_events", "new_item_days")
+
 
 @dataclasses.dataclass(frozen=True)
 class Promotion:
@@ -295,6 +249,10 @@ class Promotion:
     min_lead: float
     level: float
     min_users: int
+
+    def __post_init__(self) -> None:
+        shares(self, "level")
+        at_least(self, 1, "min_users")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -306,12 +264,19 @@ class Tracking:
     experiment: str
     timeout_seconds: int
 
+    def __post_init__(self) -> None:
+        at_least(self, 1, "timeout_seconds")
+
 
 @dataclasses.dataclass(frozen=True)
 class Runtime:
     master: str
     shuffle_partitions: int
     min_free_disk_gb: float
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "shuffle_partitions")
+        at_least(self, 0, "min_free_disk_gb")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -337,7 +302,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.behaviour.window_kind not in self.windows.kinds:
-            raise ValueError(f"key 'behaviour.window_kind' is none of windows.kinds: {', '.join(self.windows.kinds)}")
+            known = ", ".join(self.windows.kinds)
+            raise RefusedValue("behaviour.window_kind", f"must be one of windows.kinds: {known}")
 
     def fingerprint(self) -> str:
         """sha2-256 over every setting that can change a night's tables, of the topics' rules what their file holds: not
@@ -368,14 +334,17 @@ def load_settings(files: typing.Sequence[str | Path] = (), overrides: typing.Seq
         layer = _parse_override(text)
         _merge(content, layer)
         origin.update(dict.fromkeys(_leaves(layer), f"--set {text}"))
-    return build(Settings, content, lambda key: origin.get(key, str(base)))
+    return build(Settings, content, lambda key: origin.get(key.partition("[")[0], str(base)))
 
 
 def _parse_override(text: str) -> dict:
     path, equals, value = text.partition("=")
     if not equals or not path:
         raise ConfigError(f"--set {text}: expected section.key=value")
-    content: object = yaml.safe_load(value)
+    try:
+        content: object = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text}: the value cannot be read as YAML: {error}") from error
     for part in reversed(path.split(".")):
         content = {part: content}
     return typing.cast(dict, content)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from interest_model.yaml_files import one_of
+from interest_model.yaml_files import RefusedValue, above_zero, at_least, one_of, shares, within
 
 # kinds of a sequence model's parts
 ENCODERS = ("lstm", "gru", "transformer")
@@ -38,10 +38,11 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         one_of(self, encoder=ENCODERS, dynamic=DYNAMICS, head=HEADS, loss=LOSSES)
+        at_least(self, 1, "embedding", "hidden", "layers", "dynamic_layers", "heads", "max_length")
+        above_zero(self, "temperature")
+        within(self, 0, 0.99, "dropout", "id_dropout")
         if self.embedding % self.heads:
-            raise ValueError("embedding must be a multiple of heads")
-        if min(self.layers, self.dynamic_layers, self.max_length) < 1 or self.temperature <= 0:
-            raise ValueError("layers, dynamic_layers and max_length must be at least 1, temperature above 0")
+            raise RefusedValue("embedding", f"must be a multiple of heads ({self.heads}), found {self.embedding}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +80,10 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         one_of(self, target=("next", "window"), query=("event", "night"), long_histories=("latest", "segments"))
-        counts = ("epochs", "batch_size", "ensemble", "negatives", "report_batches", "history_length")
-        counts = (*counts, "rows_per_part", "shards")
-        if min(getattr(self, name) for name in counts) < 1:
-            raise ValueError(f"{', '.join(counts)} must be at least 1")
-        if self.learning_rate <= 0 or self.horizon_days <= 0:
-            raise ValueError("learning_rate and horizon_days must be above 0")
-        if not (0 <= self.augment <= 1 and 0 < self.augment_share < 1 and 0 < self.validation_quantile < 1):
-            raise ValueError("augment must be in [0, 1], augment_share and validation_quantile in (0, 1)")
+        at_least(self, 1, "epochs", "batch_size", "ensemble", "negatives", "softmax_items", "report_batches")
+        at_least(self, 1, "history_length", "validation_users", "rows_per_part", "shards")
+        above_zero(self, "learning_rate", "horizon_days", "gradient_norm")
+        at_least(self, 0, "weight_decay", "patience", "positions", "adversarial_epsilon", "negatives_power")
+        at_least(self, 0, "rating_weight")
+        within(self, 0, 1, "augment")
+        shares(self, "augment_share", "validation_quantile")

@@ -11,6 +11,7 @@ from interest_model.flow import JOBS
 from interest_model.job import Night
 from interest_model.report import StepRecord
 from interest_model.runs import end_run, raw_hash_of_events, record_start, record_steps, recorded_steps
+from interest_model.settings_names import check_names
 from interest_model.tracking import Tracker
 
 
@@ -20,6 +21,7 @@ def run_night(night: Night, tracker: Tracker | None = None, jobs: Sequence[str] 
     A step's error ends the night: the steps before it stay (each wrote its own days whole) and a rerun replaces them;
     the day's recommendations are written last, so readers keep yesterday's.
     """
+    check_names(night.settings)
     night.claim.take(night.takeover)
     total = StepRecord(night.run_date, "night")
     begun = time.monotonic()

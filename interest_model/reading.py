@@ -54,7 +54,7 @@ def show(options: argparse.Namespace) -> None:
     latest = events.join(titles, "item_id", "left").orderBy(F.desc("event_ts"), F.desc("event_id"))
     print(f"user {user}, as known on {run_date}\nlatest events")
     _print(latest.select("event_ts", "event_type", "item_id", "title", "value"), options.rows)
-    listed = storage.read_day("daily_recommendations", run_date).where(F.col("user_id") == user)
+    listed = _lists_of(storage, run_date).where(F.col("user_id") == user)
     if listed.isEmpty():
         print("no list of their own: served from fallback_recommendations")
         listed = storage.read_day("fallback_recommendations", run_date).where("segment = 'all'")
@@ -136,11 +136,15 @@ def compare_table(left: Storage, right: Storage, name: str, options: argparse.Na
 
 def print_first_lists(night: Night, users: int = 3, ranks: int = 5) -> None:
     """The first users' first recommendations with titles, and where the tables are."""
-    lists = night.storage.read_day("daily_recommendations", night.run_date).where(f"rank <= {ranks}")
+    lists = _lists_of(night.storage, night.run_date).where(f"rank <= {ranks}")
     first = lists.select("user_id").distinct().orderBy("user_id").limit(users)
     named = lists.join(first, "user_id").join(_titles(night.storage, night.run_date), "item_id", "left")
     night.reporter.say(f"\nfirst recommendations of {night.run_date}, served from the next day on")
-    for row in named.orderBy("user_id", "rank").collect():
+    rows = named.orderBy("user_id", "rank").collect()
+    if not rows:
+        days = night.settings.recommendations.active_days
+        night.reporter.say(f"  none: nobody acted in the {days} days before (recommendations.active_days)")
+    for row in rows:
         night.reporter.say(
             f"  {row['user_id'][:8]}  {row['rank']}. {row['title'] or row['item_id']}  [{row['reason']}]"
         )
@@ -177,6 +181,10 @@ def newest_run_date(storage: Storage) -> date:
     if newest is None:
         raise MissingTableError("table daily_recommendations: no night has been issued", "run a night first")
     return newest
+
+
+def _lists_of(storage: Storage, run_date: date) -> DataFrame:
+    return storage.read("daily_recommendations").where(F.col("run_date") == F.lit(run_date))
 
 
 def _titles(storage: Storage, run_date: date) -> DataFrame:

@@ -127,6 +127,7 @@ ITEMS = Table(
     columns=(
         _ITEM,
         _column("known_date", "date", "night from which this row holds"),
+        _column("file", "string", "raw file whose line gave this row; of several lines the latest"),
         _optional("title", "string", "name to show; null: the log gives none"),
         _optional("text", "string", "what the encoder reads: the log's text, else title and categories; null: none"),
         _optional("text_hash", "string", "sha2-256 of text; null where text is"),

@@ -40,6 +40,9 @@ def build(cls: type, content: object, origin: typing.Callable[[str], str], key: 
             raise ConfigError(f"{origin(full)}: missing key '{full}'")
     try:
         return cls(**values)
+    except RefusedValue as error:
+        full = f"{key}.{error.name}" if key else error.name
+        raise ConfigError(f"{origin(full)}: key '{full}' {error}") from error
     except ValueError as error:  # raised by a dataclass's own cross-field checks
         raise ConfigError(f"{origin(key)}: {key or 'settings'}: {error}") from error
 
@@ -67,8 +70,51 @@ def _convert(hint, value, origin, key):
     return value
 
 
+class RefusedValue(ValueError):
+    """A value that the setting `name` of a settings class cannot have; the message goes on after the name."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
 def one_of(settings, **known: tuple[str, ...]) -> None:
-    """ValueError where a setting is none of its known kinds; for a settings class's __post_init__."""
+    """RefusedValue where a setting is none of its known kinds; for a settings class's __post_init__."""
     for name, kinds in known.items():
         if getattr(settings, name) not in kinds:
-            raise ValueError(f"{name} must be one of {', '.join(kinds)}, found {getattr(settings, name)!r}")
+            raise RefusedValue(name, f"must be one of {', '.join(kinds)}, found {getattr(settings, name)!r}")
+
+
+def at_least(settings, minimum: float, *names: str) -> None:
+    """RefusedValue where a setting, or one of a list's numbers, is smaller; and where a list is empty."""
+    _each(settings, names, lambda value: value >= minimum, f"must be at least {minimum:g}")
+
+
+def above_zero(settings, *names: str) -> None:
+    """As at_least, where zero is refused as well."""
+    _each(settings, names, lambda value: value > 0, "must be above 0")
+
+
+def within(settings, low: float, high: float, *names: str) -> None:
+    """As at_least, for numbers from low to high."""
+    _each(settings, names, lambda value: low <= value <= high, f"must be from {low:g} to {high:g}")
+
+
+def shares(settings, *names: str) -> None:
+    """As at_least, for numbers above 0 and below 1."""
+    _each(settings, names, lambda value: 0 < value < 1, "must be above 0 and below 1")
+
+
+def ascending(settings, *names: str) -> None:
+    """RefusedValue where a list does not ascend."""
+    for name in names:
+        if list(getattr(settings, name)) != sorted(set(getattr(settings, name))):
+            raise RefusedValue(name, f"must ascend, found {list(getattr(settings, name))}")
+
+
+def _each(settings, names: tuple[str, ...], fits: typing.Callable[[float], bool], wanted: str) -> None:
+    for name in names:
+        found = getattr(settings, name)
+        many = found if isinstance(found, tuple) else (found,)
+        if not many or not all(map(fits, many)):
+            raise RefusedValue(name, f"{wanted}, found {list(found) if isinstance(found, tuple) else found}")

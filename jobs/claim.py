@@ -2,9 +2,11 @@
 
 from interest_model.job import Night, main
 from interest_model.runs import record_start
+from interest_model.settings_names import check_names
 
 
 def run(night: Night) -> None:
+    check_names(night.settings)
     night.claim.take(night.takeover)
     record_start(night.storage, night)
 

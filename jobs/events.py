@@ -17,7 +17,7 @@ def run(night: Night) -> None:
     held = held_since(events, after, day)
     if held.files:  # the night is run again: only then the raw files are listed once more
         due = [files_due(night.spark, one, night.raw, after, day) for one in night.source.inputs]
-        check_files(held, [file.name for files in due for file in files], day)
+        check_files("events", held.files, [file.name for files in due for file in files], day)
     taken = accept(
         lines, night.source, night.settings.limits, night.keys, known, refused.where(f"run_date < DATE'{day}'")
     )

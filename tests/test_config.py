@@ -7,6 +7,7 @@ import yaml
 
 from interest_model.config import Settings, conf_dir, load_settings
 from interest_model.errors import ConfigError
+from interest_model.settings_names import check_names
 
 
 def write(path, content):
@@ -48,17 +49,58 @@ def test_a_wrong_override_is_named_as_it_was_typed():
 @pytest.mark.parametrize(
     "override, expected",
     [
-        ("ranker.boosting_share=1.5", "boosting_share must be from 0"),
-        ("ranker.boosting_feature_share=0", "boosting_feature_share must be above 0"),
-        ("ranker.boosting_misses=0.5", "boosting_misses must be 1 or more"),
-        ("ranker.lesson_days=0", "lesson_days must be 1 or more"),
-        ("behaviour.window_kind=weekly", "'behaviour.window_kind' is none of windows.kinds"),
-        ("windows.kinds=[day]", "'behaviour.window_kind' is none of windows.kinds"),
+        ("ranker.boosting_share=1.5", "'ranker.boosting_share' must be from 0 to 1, found 1.5"),
+        ("ranker.boosting_feature_share=0", "'ranker.boosting_feature_share' must be above 0"),
+        ("ranker.popularity_half_lives_days=[]", r"'ranker.popularity_half_lives_days' must be above 0, found \[\]"),
+        ("ranker.popularity_half_lives_days=[a]", r"'ranker.popularity_half_lives_days\[0\]' must be float, found 'a'"),
+        ("ranker.boosting_without=[price", "the value cannot be read as YAML"),
+        ("behaviour.window_kind=weekly", "'behaviour.window_kind' must be one of windows.kinds: day, week, month"),
+        ("evaluation.cutoffs=[5, 50]", "'evaluation.cutoffs' must hold 10"),
+        ("trends.change_days=10", "'trends.change_days' must be whole weeks"),
+        ("forecast.horizons_days=[7, 1]", r"'forecast.horizons_days' must ascend, found \[7, 1\]"),
+        ("interest.level=5", "'interest.level' must be above 0 and below 1"),
+        ("promotion.level=95", "'promotion.level' must be above 0 and below 1"),
+        ("encoder.pooling=max", "'encoder.pooling' must be one of mean, cls, last, found 'max'"),
+        ("model.heads=3", "'model.embedding' must be a multiple of heads"),
     ],
 )
-def test_a_number_out_of_range_is_refused(override, expected):
-    with pytest.raises(ConfigError, match=expected):
+def test_a_value_that_cannot_be_is_refused(override, expected):
+    with pytest.raises(ConfigError, match=expected) as found:
         load_settings(overrides=[override])
+    named = override.partition("=")[0]
+    assert str(found.value).startswith(f"--set {override}: ") or named not in expected
+
+
+def numbers() -> list[str]:
+    base = yaml.safe_load((conf_dir() / "base.yaml").read_text())
+    return [
+        f"{name}.{key}" for name, part in base.items() for key, value in part.items() if type(value) in (int, float)
+    ]
+
+
+@pytest.mark.parametrize("key", [one for one in numbers() if not one.endswith(".seed")])
+def test_what_cannot_be_below_zero_is_refused_by_name(key):
+    below = {"nearness.hour", "promotion.min_lead"}  # off; a challenger may be worse by so much
+    if key in below:
+        load_settings(overrides=[f"{key}=-1"])
+    else:
+        with pytest.raises(ConfigError, match=f"^--set {key}=-1: key '{key}' must be"):
+            load_settings(overrides=[f"{key}=-1"])
+
+
+def test_a_file_is_blamed_for_its_own_key_and_not_for_what_came_after(tmp_path):
+    (tmp_path / "own.yaml").write_text("sessions: {gap_minutes: -1}")
+    with pytest.raises(ConfigError, match="own.yaml: key 'sessions.gap_minutes' must be at least 1, found -1"):
+        load_settings([tmp_path / "own.yaml"], ["sessions.max_hours=10"])
+
+
+@pytest.mark.parametrize(
+    "override", ["topics.language=klingon", "ranker.boosting_without=[prize]", "ranker.prior_weights.mine={own: 1.0}"]
+)
+def test_a_name_that_only_its_reader_knows_is_refused_before_the_night(override):
+    with pytest.raises(ConfigError, match=override.partition("=")[0]):
+        check_names(load_settings(overrides=[override]))
+    check_names(load_settings())
 
 
 def test_a_file_that_is_no_yaml_or_missing_is_named(tmp_path):

@@ -133,7 +133,7 @@ def test_a_step_topics_that_was_not_run_is_still_an_error(spark, bare_night, bar
     with pytest.raises(MissingTableError, match="run the step topics first"):
         tree_in_force(tmp_path / "empty", FIRST)
     shutil.copytree(bare_night.storage.root, tmp_path / "warehouse")
-    row = dict.fromkeys(ITEMS.names) | {"known_date": SECOND}
+    row = dict.fromkeys(ITEMS.names) | {"known_date": SECOND, "file": "items.csv"}
     rows = [tuple((row | {"item_id": name, "categories": [name, f"part of {name}"]}).values()) for name in ("i1", "i2")]
     described = spark.createDataFrame(rows, schema_of(ITEMS))
     Storage(spark, str(tmp_path / "warehouse")).insert_missing("items", described)

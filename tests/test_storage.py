@@ -54,7 +54,7 @@ def test_one_job_reads_one_version_even_where_another_writes_meanwhile(spark, st
 
 def test_history_that_another_run_has_changed_since_is_not_overwritten(spark, storage):
     def items(name):
-        return spark.createDataFrame([(name, DAY, *[None] * (len(ITEMS.names) - 2))], schema_of(ITEMS))
+        return spark.createDataFrame([(name, DAY, "a.csv", *[None] * (len(ITEMS.names) - 3))], schema_of(ITEMS))
 
     storage.replace_days("items", items("first"), [DAY])
     slow, quick = Storage(spark, storage.root), Storage(spark, storage.root)

@@ -9,6 +9,7 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from interest_model.config import METRICS_AT
 from interest_model.evaluation import bootstrap
 from interest_model.evaluation.judging import RANKER
 from interest_model.evaluation.markdown import page
@@ -21,7 +22,7 @@ _KEY = ["variant", "horizon_days", "segment", "model"]
 
 def nightly_rows(evaluation: DataFrame) -> list[dict]:
     """One row per variant, horizon and model: NDCG, recall and hit rate at 10 of the users with history."""
-    chosen = _figures(evaluation, "all", 10).where("protocol = 'replay'")
+    chosen = _figures(evaluation, "all", METRICS_AT).where("protocol = 'replay'")
     wide = chosen.groupBy(*_KEY, "n_users").pivot("metric", list(_SHOWN)).agg(F.first("value"))
     found = wide.orderBy("variant", "horizon_days", F.desc("ndcg"), "model").collect()
     return [_rounded(row.asDict()) for row in found]
@@ -29,18 +30,18 @@ def nightly_rows(evaluation: DataFrame) -> list[dict]:
 
 def day_metrics(evaluation: DataFrame, run_date: date) -> dict[str, float]:
     """The day's figures by name, as the tracking store keeps them: "ranker/ndcg@10/novel/next 1 days"."""
-    chosen = _figures(evaluation, "all", 10).where("protocol = 'replay' and value is not null")
+    chosen = _figures(evaluation, "all", METRICS_AT).where("protocol = 'replay' and value is not null")
     rows = chosen.where(F.col("run_date") == F.lit(run_date)).collect()
     name = "{model}/{metric}@10/{variant}/next {horizon_days} days"
     return {name.format(**row.asDict()): row["value"] for row in rows}
 
 
-def pooled_rows(evaluation: DataFrame, segment: str = "all", k: int = 10) -> list[dict]:
+def pooled_rows(evaluation: DataFrame, segment: str = "all", k: int = METRICS_AT) -> list[dict]:
     """`pooled` as people read it."""
     return shown(pooled(evaluation, segment, k))
 
 
-def pooled(evaluation: DataFrame, segment: str = "all", k: int = 10) -> list[dict]:
+def pooled(evaluation: DataFrame, segment: str = "all", k: int = METRICS_AT) -> list[dict]:
     """One row per variant, horizon and model over all given nights (or draws) of one protocol, best NDCG first.
 
     Each figure is the mean over users and nights, with the ends of its 95 % interval over users as <figure>_low and
@@ -104,7 +105,7 @@ def shown(rows: Sequence[dict]) -> list[dict]:
     return found
 
 
-def spread(evaluation: DataFrame, segment: str = "all", k: int = 10) -> list[dict]:
+def spread(evaluation: DataFrame, segment: str = "all", k: int = METRICS_AT) -> list[dict]:
     """One row per variant, horizon and model: of every figure the mean over seeds or nights (each counts once), and as
     <figure>_deviation its standard deviation over them (n - 1; None for a single one); rounds: how many there are."""
     each = _figures(evaluation, segment, k, _SPREAD).where("value is not null")

@@ -85,7 +85,7 @@ def read_described_items(
 ) -> DataFrame | None:
     """Items as the night's acceptable events describe them, one row per item; None where the mapping takes none.
 
-    Each column holds its latest value that is not null, by (event_ts, file, line).
+    Each column holds its latest value that is not null, by (event_ts, file, line); file: of the latest event.
     """
     frames = []
     for number, reading in enumerate(source.inputs):
@@ -104,7 +104,7 @@ def read_described_items(
     latest = [
         F.max_by(f"item_{name}", F.when(F.col(f"item_{name}").isNotNull(), order)).alias(name) for name in ITEM_CONTENT
     ]
-    return fine.groupBy("item_id").agg(*latest)
+    return fine.groupBy("item_id").agg(*latest, F.max_by("file", order).alias("file"))
 
 
 def changed_items(
@@ -126,13 +126,13 @@ def changed_items(
         newest = Window.partitionBy("item_id").orderBy(*[F.desc_nulls_last(name) for name in _ORDER])
         parts.append(
             files.withColumn("place", F.row_number().over(newest)).where("place = 1")
-            .join(before, "item_id", "left").select("item_id", *ITEM_CONTENT, "before")
+            .join(before, "item_id", "left").select("item_id", "file", *ITEM_CONTENT, "before")
         )  # fmt: skip
     if described is not None:
         if parts:
             described = described.join(parts[0].select("item_id"), "item_id", "left_anti")
         merged = [F.coalesce(F.col(name), F.col("before")[name]).alias(name) for name in ITEM_CONTENT]
-        parts.append(described.join(before, "item_id", "left").select("item_id", *merged, "before"))
+        parts.append(described.join(before, "item_id", "left").select("item_id", "file", *merged, "before"))
     if not parts:
         return known_items.where("false").select(*ITEMS.names)
     rows = reduce(DataFrame.unionByName, parts)

@@ -21,8 +21,8 @@ _LENIENT = {
     "spark.sql.legacy.javaCharsets": "true",  # any charset Java knows
     "spark.sql.legacy.codingErrorAction": "true",  # bytes that do not decode become U+FFFD, which the reader looks for
 }
-# the columns of `items` after its key
-ITEM_CONTENT = tuple(name for name in ITEMS.names if name not in ("item_id", "known_date"))
+# the columns of `items` that describe an item
+ITEM_CONTENT = tuple(name for name in ITEMS.names if name not in ("item_id", "known_date", "file"))
 ITEM_NUMBERS = ("price", "latitude", "longitude")
 _BLANKS = " \t\r\n\u00a0"
 _MICROSECONDS = 1_000_000

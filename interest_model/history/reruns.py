@@ -1,4 +1,4 @@
-"""A night run again: what the table of events holds of its arrivals, and of later ones."""
+"""A night run again: what the tables of events and items hold of its arrivals, and of later ones."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,17 +33,17 @@ def held_since(events: DataFrame, after: date | None, run_date: date) -> Held:
     return Held({row[1] for row in mine}, {row[2] for row in mine}, len(mine) < len(rows))
 
 
-def check_files(held: Held, names: Iterable[str], run_date: date) -> None:
-    """DataError where a file that the night's events came from is no longer among the raw files `names`: its events
-    would go with it, for a night replaces all that it took in."""
+def check_files(table: str, held: set[str], names: Iterable[str], run_date: date) -> None:
+    """DataError where one of the files `held` that the night's rows of a table came from is no longer among the raw
+    files `names`: its rows would go with it, for a night replaces all that it took in."""
     there = {_unpacked(one) for one in names}
-    gone = sorted(one for one in held.files if not {_unpacked(one), *map(str, PurePosixPath(one).parents)} & there)
+    gone = sorted(one for one in held if not {_unpacked(one), *map(str, PurePosixPath(one).parents)} & there)
     if gone:
         more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
         raise DataError(
-            f"table events holds what run_date {run_date} read from {', '.join(gone[:_NAMED])}{more}, which the raw "
-            "folder holds no more: run again without it, the night would lose these events",
-            "put it back; an empty file of that name takes its events out, as does deleting its rows from table events",
+            f"table {table} holds what run_date {run_date} read from {', '.join(gone[:_NAMED])}{more}, which the raw "
+            "folder holds no more: run again without it, the night would lose these rows",
+            f"put it back; an empty file of that name takes its rows out, as does deleting them from table {table}",
         )
 
 

@@ -35,14 +35,19 @@ def languages() -> tuple[str, ...]:
     return (*sorted(both), NO_LANGUAGE)
 
 
+def check_language(language: str) -> None:
+    """ConfigError for a language that is not in `languages()`."""
+    if language not in languages():
+        known = ", ".join(languages())
+        raise ConfigError(f"topics.language: '{language}' has no stemmer or no stop words", f"take one of: {known}")
+
+
 def count_words(texts: Sequence[str | None], language: str) -> Words:
     """Words of the items' texts, lower-cased, without the language's stop words, counted by stem; null: no words.
 
-    Language "none" counts words as they stand. Raises ConfigError for a language that is not in `languages()`.
+    Language "none" counts words as they stand; see check_language.
     """
-    if language not in languages():
-        known = ", ".join(languages())
-        raise ConfigError(f"language '{language}' has no stemmer or no stop words", f"take one of: {known}")
+    check_language(language)
     stopped = _stop_words(language)
     texts = ["" if text is None else text.replace("\u2019", "'").lower() for text in texts]
     read = [[word for word in _WORD.findall(text) if word not in stopped] for text in texts]

@@ -68,12 +68,12 @@ def _rows(features: np.ndarray, hits: np.ndarray, drawn: tuple, without: tuple[s
     """What a forest learns from: the rows drawn (see _drawn), with nothing in the columns that trees must not read."""
     kept, weights = drawn
     read = features[kept]
-    read[:, _columns(without)] = 0.0  # LightGBM neither splits by a constant nor draws it
+    read[:, columns_of(without)] = 0.0  # LightGBM neither splits by a constant nor draws it
     names = list(TREE_FEATURES)
     return lgb.Dataset(read, hits[kept].astype(np.float32), weight=weights, feature_name=names, free_raw_data=False)
 
 
-def _columns(names: tuple[str, ...]) -> list[int]:
+def columns_of(names: tuple[str, ...]) -> list[int]:
     """Where the features of these names stand. ConfigError: no such feature."""
     odd = sorted(set(names) - set(TREE_FEATURES))
     if odd:

@@ -35,12 +35,13 @@ from interest_model.recommend.blend import (
 )
 from interest_model.recommend.candidates import Night, Past
 from interest_model.recommend.features import ATTRIBUTE_FEATURES, repeaters, with_blend
-from interest_model.recommend.histories import Histories, latest
+from interest_model.recommend.histories import Histories, latest, take
 from interest_model.recommend.popularity import ItemCounts, decayed, head_items, recent
 from interest_model.recommend.weights import TuningSet
 
 _HEAD_HALF_LIFE_DAYS = 60.0
 _AUDIENCE_HALF_LIFE_DAYS = 7.0  # by whose popularity it is decided which items have an audience
+_PAIRS_AT_ONCE = 1e8  # of events of one user, in one partial sum: some 2.5 GB where no two are of the same items
 # LAPACK on another number of threads gives other last bits, and so another version of the same model
 _ON_ONE_THREAD = threadpool_limits.wrap(limits=1)
 
@@ -127,11 +128,22 @@ def ease_head(counts: ItemCounts, n_items: int, at_day: float, size: int) -> np.
 def pair_batches(histories: Histories, n_items: int, head: np.ndarray, settings: Ranker) -> list[pa.RecordBatch]:
     """The partial sums of some users, as rows of members.PAIR_SCHEMA; merged by members.merge_rows or collaborative."""
     read = latest(histories, settings.history_length)
+    return [batch for part in _few_pairs(read) for batch in _pairs_of(part, n_items, head, settings)]
+
+
+def _few_pairs(histories: Histories) -> list[Histories]:
+    """The users in parts that end with the one whose events make _PAIRS_AT_ONCE pairs full."""
+    before = np.concatenate([[0], np.cumsum(histories.lengths.astype(np.float64) ** 2)[:-1]])
+    parts = np.split(np.arange(histories.n_users), np.flatnonzero(np.diff(before // _PAIRS_AT_ONCE)) + 1)
+    return [histories] if len(parts) == 1 else [take(histories, part) for part in parts]
+
+
+def _pairs_of(read: Histories, n_items: int, head: np.ndarray, settings: Ranker) -> list[pa.RecordBatch]:
     transitions = members.transition_sums(read, n_items, settings.transition_reach)
     gram = members.gram_sums(read, n_items, head)
     again = sp.diags(repeaters(read, n_items)).tocsr()
     kinds = {"transitions": transitions, "gram": gram, "repeaters": again.astype(np.float32)}
-    return [members.to_rows(kind, sums) for kind, sums in kinds.items()]
+    return [batch for kind, sums in kinds.items() for batch in members.to_rows(kind, sums)]
 
 
 def collaborative(rows: pa.Table, n_items: int, head: np.ndarray, settings: Ranker) -> Collaborative:

@@ -5,6 +5,8 @@ so users never leave their partition. All summed values are multiples of 2**-8 o
 not, above 2**16: a pair of best sellers): the order in which users and partitions are added changes nothing.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import scipy.linalg
@@ -18,6 +20,7 @@ from interest_model.recommend.histories import Histories, instants
 PAIR_SCHEMA = pa.schema([("kind", pa.string()), ("item", pa.int32()), ("others", pa.binary()), ("values", pa.binary())])
 STEP_DECAY = 0.75  # per instant further away; its powers are exact binary fractions
 SAME_INSTANT = 0.5  # order unknown: half in each direction
+_PAIRS_A_BATCH = 2**27  # 1 GiB of values: Arrow's offsets reach 2 GiB
 _NEAREST = 5  # times the neighbours kept: so many of the nearest items are looked at
 _PLACES_AT_ONCE = 4_096  # items whose nearest are looked for together; bounds memory
 
@@ -72,18 +75,29 @@ def _binary(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sp
     return matrix
 
 
-def to_rows(kind: str, sums: sp.csr_matrix) -> pa.RecordBatch:
-    """One Arrow row per item with any pair: kind, item, others (bytes of int32) and values (bytes of float64)."""
+def to_rows(kind: str, sums: sp.csr_matrix, most: int = _PAIRS_A_BATCH) -> list[pa.RecordBatch]:
+    """One Arrow row per item with any pair: kind, item, others (bytes of int32) and values (bytes of float64).
+
+    A batch ends with the item that makes `most` pairs full.
+    """
     sums = sums.tocsr()
     sums.sort_indices()
     items = np.flatnonzero(np.diff(sums.indptr)).astype(np.int32)
     ends = np.concatenate([[0], sums.indptr[1:][items]]).astype(np.int64)
-    if ends[-1] * 8 >= 2**31:
-        raise ValueError(f"pairs of kind '{kind}': {ends[-1] * 8} bytes in one batch; use smaller batches of users")
+    cuts = np.flatnonzero(np.diff(ends[:-1] // most)) + 1
+    return [
+        _packed(kind, items[first:last], ends[first : last + 1], sums)
+        for first, last in pairwise([0, *cuts.tolist(), len(items)])
+    ]
+
+
+def _packed(kind: str, items: np.ndarray, ends: np.ndarray, sums: sp.csr_matrix) -> pa.RecordBatch:
+    """Rows of items whose pairs lie between neighbouring `ends`."""
     packed = []
-    for column in (np.ascontiguousarray(sums.indices, "<i4"), np.ascontiguousarray(sums.data, "<f8")):
-        offsets = pa.py_buffer((ends * column.itemsize).astype(np.int32))
-        packed.append(pa.Array.from_buffers(pa.binary(), len(items), [None, offsets, pa.py_buffer(column)]))
+    for column, type in ((sums.indices, "<i4"), (sums.data, "<f8")):
+        values = np.ascontiguousarray(column[ends[0] : ends[-1]], type)
+        offsets = pa.py_buffer(((ends - ends[0]) * values.itemsize).astype(np.int32))
+        packed.append(pa.Array.from_buffers(pa.binary(), len(items), [None, offsets, pa.py_buffer(values)]))
     kinds = pa.array([kind] * len(items), pa.string())
     return pa.RecordBatch.from_arrays([kinds, pa.array(items, pa.int32()), *packed], schema=PAIR_SCHEMA)
 
@@ -105,7 +119,7 @@ def from_rows(rows: pa.Table, kind: str, n_items: int) -> sp.csr_matrix:
 def merge_rows(rows: pa.Table, n_items: int) -> list[pa.RecordBatch]:
     """The same sums with one row per (kind, item): what a merging step between partitions and driver returns."""
     kinds = pa.compute.unique(rows.column("kind")).to_pylist()
-    return [to_rows(kind, from_rows(rows, kind, n_items)) for kind in sorted(kinds)]
+    return [batch for kind in sorted(kinds) for batch in to_rows(kind, from_rows(rows, kind, n_items))]
 
 
 def transition_weights(sums: sp.csr_matrix, counts: np.ndarray, neighbours: int, shrinkage: float) -> sp.csr_matrix:

@@ -6,13 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interest_model.config import METRICS_AT
 from interest_model.evaluation import metrics
 from interest_model.interest.model import SequenceModel
 from interest_model.recommend.histories import Histories, between, keep, take
 from interest_model.recommend.popularity import ItemCounts, decayed
 from interest_model.training.batches import Sequences, scoring_batches
 
-CUTOFF = 10  # validation and promotion judge the first ten
+CUTOFF = METRICS_AT  # validation and promotion judge the first ten
 _USERS_AT_ONCE = 256  # x items scores in memory
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from interest_model.encoding import model_files
 from interest_model.encoding.model_files import encoder_version, model_folder, weight_files, weights_sha256
-from interest_model.errors import ConfigError, SetupError
+from interest_model.errors import SetupError
 
 
 def test_version_names_model_pooling_and_weights(minilm):
@@ -68,9 +68,3 @@ def test_a_model_that_is_nowhere_names_the_remedy(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(SetupError, match="hf download no-one/no-such-model"):
         model_folder("no-one/no-such-model")
-
-
-@pytest.mark.parametrize("change", [{"pooling": "max"}, {"precision": "int8"}])
-def test_unknown_settings_name_their_key(minilm, change):
-    with pytest.raises(ConfigError, match=f"encoder.{next(iter(change))}"):
-        encoder_version(dataclasses.replace(minilm, **change))

@@ -54,7 +54,7 @@ def test_an_item_by_hand(spark, tmp_path):
     rows = sorted(changed_items(lines.described, None, known(spark), FIRST).collect())
     text = "Blue pot. Home, kitchen"
     assert rows[0].asDict() == {
-        "item_id": "i1", "known_date": FIRST, "title": "Blue pot", "text": text,
+        "item_id": "i1", "known_date": FIRST, "file": "items.csv", "title": "Blue pot", "text": text,
         "text_hash": sha256(text.encode()).hexdigest(), "price": 2.5, "published_ts": datetime(1915, 5, 6),
         "latitude": 10.0, "longitude": 20.0, "categories": ["Home", "kitchen"], "attributes": {"brand": "Acme"},
     }  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 
 from interest_model.errors import DataError
 from interest_model.history.raw import files_due
-from interest_model.history.reruns import Held, check_files
+from interest_model.history.reruns import check_files
 from interest_model.job import open_night
 from interest_model.nightly import run_night
 from tests.nights import options
@@ -54,14 +54,14 @@ def held(night) -> list[tuple]:
 
 
 def test_what_a_missing_file_says_and_which_files_count_as_there():
-    found = Held({FIRST}, {"a.csv", "folder/part-1", "table/part-2"}, later=False)
-    check_files(found, ["a.csv", "folder/part-1", "table", "b.csv"], FIRST)
-    check_files(found, ["."], FIRST)  # the raw folder is the table
-    check_files(found, ["a.csv.gz", "folder/part-1", "table"], FIRST)  # packed since
+    found = {"a.csv", "folder/part-1", "table/part-2"}
+    check_files("events", found, ["a.csv", "folder/part-1", "table", "b.csv"], FIRST)
+    check_files("events", found, ["."], FIRST)  # the raw folder is the table
+    check_files("events", found, ["a.csv.gz", "folder/part-1", "table"], FIRST)  # packed since
     with pytest.raises(DataError, match="run_date 2026-01-01 read from a.csv, folder/part-1, which .* holds no more"):
-        check_files(found, ["table", "other/part-1"], FIRST)
+        check_files("events", found, ["table", "other/part-1"], FIRST)
     with pytest.raises(DataError, match="and 4 more"):
-        check_files(Held({FIRST}, {f"{n}.csv" for n in range(9)}, later=False), [], FIRST)
+        check_files("events", {f"{n}.csv" for n in range(9)}, [], FIRST)
 
 
 @pytest.fixture(scope="module")
@@ -105,16 +105,22 @@ def test_a_night_is_done_whatever_becomes_of_files_that_it_did_not_read(spark, t
 
 @pytest.mark.spark
 @pytest.mark.slow
-def test_a_night_whose_file_is_gone_keeps_its_events(spark, two_nights, log):
-    file, before = log / f"{SECOND}.csv", held(two_nights)
+def test_a_night_whose_file_is_gone_keeps_its_events_and_items(spark, two_nights, log):
+    def kept() -> tuple[list, list]:
+        night = night_of(spark, log, SECOND)
+        return held(night), sorted(night.read("items").collect())
+
+    file, before = log / f"{SECOND}.csv", kept()
+    assert {row.file for row in before[1]} == {file.name}
     content = file.read_text()
     file.unlink()
-    with pytest.raises(DataError, match=f"{SECOND}.csv, which the raw folder holds no more"):
-        run(spark, log, SECOND, "events")
-    assert held(night_of(spark, log, SECOND)) == before
+    for step in ("events", "items"):
+        with pytest.raises(DataError, match=f"table {step} .* {SECOND}.csv, which the raw folder holds no more"):
+            run(spark, log, SECOND, step)
+    assert kept() == before
     file.touch()  # what takes its events out
     names = [one.name for one in files_due(spark, two_nights.source.inputs[0], str(log), FIRST, SECOND)]
-    check_files(Held({SECOND}, {file.name}, later=False), names, SECOND)
+    check_files("events", {file.name}, names, SECOND)
     file.write_text(content)
 
 

@@ -37,13 +37,16 @@ def test_a_member_unknown_to_the_blend_is_a_configuration_error():
         fit.prior_weights(ranker_settings(**{"prior_weights.moving_catalogue.horoscope": 1.0}))
 
 
-def test_a_model_has_the_same_version_whatever_the_threads_and_the_order_of_users():
+def test_a_model_has_the_same_version_whatever_the_threads_the_order_of_users_and_the_pairs_at_once(monkeypatch):
     known, texts = checkerboard(n_items=400), np.random.default_rng(1).normal(size=(400, 384)).astype(np.float32)
     shuffled = take(known, np.random.default_rng(2).permutation(known.n_users))
 
-    def version(histories, threads):
+    def version(histories, threads, pairs):
+        monkeypatch.setattr(fit, "_PAIRS_AT_ONCE", pairs)
         with threadpool_limits(threads):
             vectors = fit.text_vectors(texts, 64)
             return version_of(fitted(histories, 400, 41.0, vectors=vectors).to_arrays(), "blend")
 
-    assert version(known, 1) == version(shuffled, 2)
+    assert len(fit.pair_batches(known, 400, np.arange(400), ranker_settings())) == 3
+    assert version(known, 1, fit._PAIRS_AT_ONCE) == version(shuffled, 2, 10_000)
+    assert len(fit.pair_batches(known, 400, np.arange(400), ranker_settings())) > 6

@@ -78,8 +78,9 @@ def test_rows_of_any_split_give_the_same_sums_bit_by_bit():
     head = np.arange(0, 40, dtype=np.int32)
     whole = members.transition_sums(world, 40, 5)
     parts = [take(world, np.arange(start, start + 20)) for start in (0, 20, 40)]
-    rows = [members.to_rows("transitions", members.transition_sums(part, 40, 5)) for part in parts]
-    rows += [members.to_rows("gram", members.gram_sums(part, 40, head)) for part in parts]
+    rows = [batch for part in parts for batch in members.to_rows("transitions", members.transition_sums(part, 40, 5))]
+    rows += [batch for part in parts for batch in members.to_rows("gram", members.gram_sums(part, 40, head), most=30)]
+    assert len(rows) > 6 and sum(map(len, rows)) == sum(len(set(batch["item"].to_pylist())) for batch in rows)
     for order in (rows, rows[::-1]):
         merged = pa.Table.from_batches(members.merge_rows(pa.Table.from_batches(order), 40))
         assert np.array_equal(members.from_rows(merged, "transitions", 40).toarray(), whole.toarray())
@@ -100,7 +101,7 @@ def test_sums_of_best_sellers_are_the_same_in_any_order_of_users():
 
 
 def test_rows_of_an_absent_kind_are_zero():
-    rows = pa.Table.from_batches([members.to_rows("gram", sp.csr_matrix((3, 3)))])
+    rows = pa.Table.from_batches(members.to_rows("gram", sp.csr_matrix((3, 3))))
     assert members.from_rows(rows, "transitions", 3).nnz == 0
 
 

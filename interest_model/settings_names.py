@@ -1,0 +1,13 @@
+"""Names in settings that only the code which reads them knows: looked at before a night begins, not hours into it."""
+
+from interest_model.config import Settings
+from interest_model.interest.labels import check_language
+from interest_model.recommend.boosted import columns_of
+from interest_model.recommend.fit import prior_weights
+
+
+def check_names(settings: Settings) -> None:
+    """ConfigError where a language, a member of the blend or a feature of the trees is unknown."""
+    check_language(settings.topics.language)
+    prior_weights(settings.ranker)
+    columns_of(settings.ranker.boosting_without)
