@@ -59,6 +59,6 @@ docs: env  ## docs/tables.md from interest_model/tables.py
 freeze: env  ## constraints.txt from what is installed
 	@make/freeze.sh
 
-clean:  ## environments, caches and what the sample wrote
+clean:  ## environments, caches and the sample log; tables stay, and the keys beside them
 	rm -rf .venv .venv-airflow .venv-readers .venv-peers .airflow build dist *.egg-info .pytest_cache .hypothesis .ruff_cache \
-	    sample_log warehouse spark-warehouse metastore_db derby.log
+	    sample_log spark-warehouse metastore_db derby.log

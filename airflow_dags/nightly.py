@@ -1,6 +1,7 @@
 """The nightly run under Airflow: one spark-submit per step of interest_model.flow, in its order.
 
-Airflow variables say what is run (environment: AIRFLOW_VAR_<NAME>): interest_source, interest_raw, interest_warehouse.
+Airflow variables say what is run (environment: AIRFLOW_VAR_<NAME>): interest_source, interest_raw, interest_warehouse,
+and, where conf/base.yaml alone does not say how, interest_config: a file with other settings.
 The worker's environment says with what: the Spark environment's bin first on PATH, PYSPARK_PYTHON, SPARK_CONF_DIR, the
 keys, and a connection `spark_default` without deploy mode. See docs/operations.md.
 """
@@ -32,6 +33,7 @@ ARGUMENTS = [
     *("--raw", "{{ var.value.interest_raw }}"),
     *("--warehouse", "{{ var.value.interest_warehouse }}"),
     *("--owner", "{{ run_id }}"),
+    *("--config", f"{{{{ var.value.get('interest_config', '{REPOSITORY / 'conf' / 'base.yaml'}') }}}}"),
 ]
 # What steps ask of a cluster; local mode has one process and takes spark-defaults.conf's driver memory.
 RESOURCES = {

@@ -110,12 +110,17 @@ def main() -> None:
     log = read_log(options.folder)
     parts: dict[str, list[Cases]] = {variant: [] for variant in log.variants}
     for at_day in moments(log, options.quantiles):
+        if at_day + options.days > log.at_day:
+            print(f"day {at_day:.0f}: left out, the split does not know the {options.days:g} days after it")
+            continue
         known, after = between(log.histories, -np.inf, at_day), between(log.histories, at_day, at_day + options.days)
         both = (known.lengths > 0) & (after.lengths > 0)
         model = night_model(known, log, at_day, load_settings().ranker)
         for variant in log.variants:
             one = cases(take(known, both), take(after, both), model, at_day, variant == "repeat")
             parts[variant].append(one)
+    if not parts["novel"]:
+        parser.error(f"no moment with {options.days:g} known days after it: give --days or --quantiles")
     found = {variant: pooled(some) for variant, some in parts.items()}
     for variant, one in found.items():
         curve(one, model.vectors, variant)  # vectors are the log's: the same at every moment

@@ -128,7 +128,9 @@ def to_find(known: Histories, after: Histories, n_items: int, repeats: bool) -> 
 
 def judged(log: Log, model: Model, at_day: float, repeats: bool, horizons: list[float]) -> dict[float, Judged]:
     """What a horizon's truth says of everybody's lists; a horizon that the split does not know whole is left out."""
-    horizons = [days for days in horizons if at_day + days <= log.at_day + 1]
+    horizons = [days for days in horizons if at_day + days <= log.at_day]
+    if not horizons:
+        return {}
     known, after = between(log.histories, -np.inf, at_day), between(log.histories, at_day, at_day + max(horizons))
     both = np.flatnonzero((known.lengths > 0) & (after.lengths > 0))
     known, n, found = take(known, both), model.n_items, {}

@@ -2,7 +2,7 @@
 
     python benchmarks/training_speed.py FOLDER [--peers-python PYTHON] [--users N] [--rounds N] [--threads N]
 
-FOLDER is a split as `jobs/backtest.py --peers` writes it (see interest_model/evaluation/peers.py); PYTHON is the one of
+FOLDER is a split as `jobs/backtest.py --split` writes it (see interest_model/evaluation/peers.py); PYTHON is the one of
 the environment that `make peers` builds. Both share the sequences, the catalogue, the number of threads, the full
 softmax over the next item at every position, and the sizes of conf/base.yaml: width, blocks, heads, dropout, sequence
 length, batch; the feed-forward part is as wide as the embeddings, as theirs is. Ours keeps what it has by default

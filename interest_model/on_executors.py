@@ -69,6 +69,11 @@ def list_column(matrix: np.ndarray, valid: np.ndarray) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat), mask=pa.array(~valid))
 
 
+def nullable(values: np.ndarray) -> pa.Array:
+    """A column of doubles, null where NaN."""
+    return pa.array(values, pa.float64(), mask=np.isnan(values))
+
+
 def gather_rows(batches: Batches, rows: int) -> Iterator[pa.Table]:
     """Batches put together until at least `rows` rows are there; no table without rows."""
     held: list[pa.RecordBatch] = []

@@ -127,7 +127,7 @@ ITEMS = Table(
     columns=(
         _ITEM,
         _column("known_date", "date", "night from which this row holds"),
-        _column("file", "string", "raw file whose line gave this row; of several lines the latest"),
+        _provenance("file", "string", "raw file of the night's latest line about the item"),
         _optional("title", "string", "name to show; null: the log gives none"),
         _optional("text", "string", "what the encoder reads: the log's text, else title and categories; null: none"),
         _optional("text_hash", "string", "sha2-256 of text; null where text is"),
@@ -486,7 +486,12 @@ EVALUATION = Table(
         _column("metric", "string", "ndcg, recall, ...: see evaluation/metrics.py"),
         _column("horizon_days", "int", "days after the list that judge it; 0: one event left out, whenever it was"),
         _column("k", "int", "length at which lists are cut"),
-        _column("segment", "string", "all | new_users | light_users | heavy_users | new_items | no_history"),
+        _column(
+            "segment",
+            "string",
+            "all | new_users | light_users | heavy_users | moved_users (with an interest that rises, "
+            "fades, is gone, is back or moved in one step) | new_items | no_history",
+        ),
         _column("list_date", "date", "run_date of the judged lists, refit: the night; or the day before the cut"),
         _optional("value", "double", "mean over users (coverage: share of the catalogue); null: no user to judge"),
         _column("n_users", "long", "users judged"),

@@ -3,8 +3,7 @@
 from interest_model.history.arrivals import arrived_between, days_of
 from interest_model.history.events import accept, read_lines
 from interest_model.history.known import events_known
-from interest_model.history.raw import files_due
-from interest_model.history.reruns import check_files, held_since, taken_earlier
+from interest_model.history.reruns import check_files, held_since, names_due, taken_earlier
 from interest_model.job import Night, main
 
 
@@ -16,8 +15,7 @@ def run(night: Night) -> None:
     lines = read_lines(night.spark, night.source, night.raw, after, day)
     held = held_since(events, after, day)
     if held.files:  # the night is run again: only then the raw files are listed once more
-        due = [files_due(night.spark, one, night.raw, after, day) for one in night.source.inputs]
-        check_files("events", held.files, [file.name for files in due for file in files], day)
+        check_files("events", held.files, names_due(night, night.source.inputs), day)
     taken = accept(
         lines, night.source, night.settings.limits, night.keys, known, refused.where(f"run_date < DATE'{day}'")
     )

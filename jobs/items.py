@@ -5,8 +5,7 @@ from pyspark.sql import DataFrame
 from interest_model.history.arrivals import arrived_between
 from interest_model.history.events import not_refused_before, rejected_rows
 from interest_model.history.items import changed_items, read_described_items, read_item_files
-from interest_model.history.raw import files_due
-from interest_model.history.reruns import check_files
+from interest_model.history.reruns import check_files, names_due, of_nights_until
 from interest_model.job import Night, main
 
 
@@ -27,11 +26,11 @@ def run(night: Night) -> None:
 
 def _check_files(night: Night, items: DataFrame) -> None:
     own = items.where(arrived_between(night.after, night.run_date, "known_date"))
+    readings = [*night.source.inputs, *night.source.item_files]
     held = {row["file"] for row in own.select("file").distinct().collect()}
+    held -= of_nights_until(night.after, readings, held)
     if held:  # the night is run again
-        readings = [*night.source.inputs, *night.source.item_files]
-        due = [files_due(night.spark, one, night.raw, night.after, night.run_date) for one in readings]
-        check_files("items", held, [file.name for files in due for file in files], night.run_date)
+        check_files("items", held, names_due(night, readings), night.run_date)
 
 
 if __name__ == "__main__":

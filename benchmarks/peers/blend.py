@@ -39,7 +39,7 @@ def transitions(log, half_lives: tuple[float, float]) -> Score:
         values = 0.5 ** ((log.at_day - days[pairs + step]) / half_lives[0]) / step
         counts = counts + sp.csr_matrix((values, (items[pairs], items[pairs + step])), counts.shape)
     shares = _unit_rows(counts)
-    recent = _unit_rows(log.matrix(0.5 ** ((log.at_day - log.days) / half_lives[1])))
+    recent = _unit_rows(log.matrix(log.faded(half_lives[1])))
     return lambda some: (recent[some] @ shares).toarray()
 
 
@@ -127,6 +127,6 @@ def _candidates_of(scaled: np.ndarray, seen: sp.csr_matrix | None) -> tuple[np.n
 
 
 def _lists(items: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(u, 10) best candidates by weighted values, ties to the smaller item, -1 where there is none."""
+    """(u, at most 10) best candidates by weighted values, ties to the smaller item, -1 where there is none."""
     total = np.where(items >= 0, values @ weights, -np.inf)
     return np.take_along_axis(items, np.argsort(-total, axis=1, kind="stable")[:, :10], axis=1)

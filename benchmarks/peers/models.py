@@ -49,6 +49,13 @@ class Log(NamedTuple):
             found.data[:] = 1.0
         return found
 
+    def faded(self, half_life: float) -> np.ndarray:
+        """(e,) 0.5 ** (age / half life) of each event; ages are counted from the user's own latest event: from when
+        lists are made on, all that somebody long away did would vanish."""
+        newest = np.full(self.n_users, -np.inf)
+        np.maximum.at(newest, self.users, self.days)
+        return 0.5 ** ((newest[self.users] - self.days) / half_life)
+
 
 def read_log(folder: Path) -> tuple[Log, np.ndarray, np.ndarray, dict]:
     """The log, user ids by position, positions of the users to list for, and split.json."""
@@ -89,7 +96,8 @@ def top_lists(scores: np.ndarray, seen: sp.csr_matrix | None, length: int) -> np
 def ndcg(lists: np.ndarray, truth: sp.csr_matrix) -> float:
     """Mean NDCG@10 over users with truth."""
     gains = 1.0 / np.log2(np.arange(2, 12))
-    hits = np.array([np.isin(row[:10], truth[k].indices) & (row[:10] >= 0) for k, row in enumerate(lists)])
+    lists = np.pad(lists[:, :10], [(0, 0), (0, max(10 - lists.shape[1], 0))], constant_values=-1)
+    hits = np.array([np.isin(row, truth[k].indices) & (row >= 0) for k, row in enumerate(lists)])
     counts = np.minimum(np.diff(truth.indptr), 10)
     judged = counts > 0
     return float((hits[judged] @ gains / np.cumsum(gains)[counts[judged] - 1]).mean()) if judged.any() else 0.0
@@ -144,10 +152,10 @@ def popularity_decay(log: Log, half_life: float):
 
 
 def _own(log: Log, values: np.ndarray):
-    """Own items by `values`, then, far below, everything by popularity."""
-    matrix, filler = log.matrix(values), decayed(log, 28.0)
-    filler = 1e-6 * filler / max(filler.max(), 1e-30)
-    return lambda users: matrix[users].toarray() + filler
+    """Own items by `values`, then, below them all, everything by popularity."""
+    matrix, filler = log.matrix(np.maximum(values, 1e-12)), decayed(log, 28.0)
+    filler = 1e-13 * filler / max(filler.max(), 1e-30)
+    return lambda users: matrix[users].toarray().astype(np.float64) + filler
 
 
 def own_most_frequent(log: Log, setting: None):
@@ -155,19 +163,18 @@ def own_most_frequent(log: Log, setting: None):
 
 
 def own_most_recent(log: Log, half_life: float):
-    return _own(log, 0.5 ** ((log.at_day - log.days) / half_life))
+    return _own(log, log.faded(half_life))
 
 
-def item_knn(log: Log, setting: tuple[str, int]):
+def item_knn(log: Log, setting: tuple[str, int, bool]):
+    """An item is a neighbour of its own: where lists may hold seen items, most that is taken is seen."""
     from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
 
-    kind, neighbours = setting
+    kind, neighbours, counted = setting
     made = {"cosine": CosineRecommender, "tfidf": TFIDFRecommender, "bm25": BM25Recommender}[kind](K=neighbours)
-    matrix = log.matrix()
+    matrix = log.matrix(np.ones(len(log.users)) if counted else None)
     made.fit(matrix, show_progress=False)
-    similarity = made.similarity.tolil()
-    similarity.setdiag(0.0)  # an item is no neighbour of its own: else seen items lead the repeat variant by default
-    similarity = similarity.tocsr()
+    similarity = made.similarity.tocsr()
     return lambda users: (matrix[users] @ similarity).toarray()
 
 
@@ -207,26 +214,35 @@ PEERS = {
     "popular_7_days_peer": (popular_7_days, [None]),
     "popularity_decay": (popularity_decay, [0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 7.0, 14.0, 28.0, 56.0]),
     "own_most_frequent": (own_most_frequent, [None]),
-    "own_most_recent": (own_most_recent, [1.0, 7.0, 28.0, 112.0]),
-    "item_knn": (item_knn, [(kind, k) for kind in ("cosine", "tfidf", "bm25") for k in (50, 200)]),
+    "own_most_recent": (own_most_recent, [1.0, 7.0, 28.0, 112.0, 448.0]),
+    "item_knn": (
+        item_knn,
+        [(kind, k, counted) for kind in ("cosine", "tfidf", "bm25") for k in (50, 200) for counted in (0, 1)],
+    ),
     "ease_peer": (ease, [50.0, 200.0, 800.0]),
     "implicit_als": (implicit_als, [(f, r, a) for f in (32, 64, 128) for r in (0.01, 0.1) for a in (1.0, 10.0)]),
 }
 BLENDED = {name: PEERS[name] for name in ("popularity_decay", "ease_peer")} | {
-    "transitions": (blend.transitions, [(whole, own) for whole in (7.0, 56.0) for own in (0.1, 1.0, 7.0, 28.0)])
+    "transitions": (
+        blend.transitions,
+        [(whole, own) for whole in (7.0, 56.0, 224.0) for own in (0.1, 1.0, 7.0, 28.0, 112.0, 448.0)],
+    )
 }
 BLEND = "blend_peer"  # all of BLENDED together; where lists may hold seen items, the user's own ones as well
 
 
 def choose(name: str, inner: Log, users: np.ndarray, variant: str, wanted: sp.csr_matrix):
-    """(fit, chosen setting, its NDCG@10) of a peer on the inner slice; zero where there is nothing to choose."""
+    """(fit, chosen setting, its NDCG@10) of a peer on the inner slice; zero where there is nothing to choose, or nobody
+    to choose it by: then the first of its grid."""
     if name == BLEND:
         members = BLENDED | ({"own": PEERS["own_most_recent"]} if variant == "repeat" else {})
+        made = partial(blend.fit, [fit for fit, _ in members.values()])
+        if not len(users):
+            return made, blend.Blend(tuple(grid[0] for _, grid in members.values()), (1.0,) * len(members)), 0.0
         seen = inner.matrix() if variant == "novel" else None
-        best, figure = blend.search(inner, members, users, seen, lambda lists: ndcg(lists, wanted))
-        return partial(blend.fit, [fit for fit, _ in members.values()]), best, figure
+        return made, *blend.search(inner, members, users, seen, lambda lists: ndcg(lists, wanted))
     fit, grid = PEERS[name]
-    if len(grid) == 1:
+    if len(grid) == 1 or not len(users):
         return fit, grid[0], 0.0
     figures = [ndcg(in_chunks(fit(inner, one), inner, users, variant, 10), wanted) for one in grid]
     return fit, grid[int(np.argmax(figures))], max(figures)

@@ -70,7 +70,7 @@ def backtest(splits: Sequence[Split], night: "Night", peers: Path | None) -> Dat
     items, histories = _known_by(first, settings.ranker)
     folder = None if peers is None else peers / first.folder
     if folder is not None:
-        check_split(folder, _facts_of(first, items, settings.evaluation, repeats))
+        check_split(folder, _facts_of(splits, items, settings.evaluation, repeats))
     model = fit_ranker(histories, items, _views(night, first, items), first.at_day, settings.ranker, repeats)
     frames = [_rows(one, histories, model, settings, repeats, folder) for one in splits]
     histories.unpersist()
@@ -87,15 +87,19 @@ def write_splits(moments: Iterator[tuple[str, list[Split]]], night: "Night", pee
         items, histories = _known_by(splits[0], night.settings.ranker)
         users = cases(splits[-1].truth, histories, None, items.item_ids)
         folder = peers / splits[0].folder
-        facts = _facts_of(splits[0], items, night.settings.evaluation, night.source.repeats)
+        facts = _facts_of(splits, items, night.settings.evaluation, night.source.repeats)
         write_split(folder, histories, users, _views(night, splits[0], items), facts)
         histories.unpersist()
         night.reporter.say(f"written: {folder}")
 
 
-def _facts_of(one: Split, items: Catalogue, settings: Evaluation, repeats: bool) -> dict[str, object]:
+def _facts_of(splits: list[Split], items: Catalogue, settings: Evaluation, repeats: bool) -> dict[str, object]:
+    """What a split for peers is known by; longest_days: whoever acts in so many days is to be listed for."""
     length, variants = max(settings.cutoffs), ["novel", "repeat"] if repeats else ["novel"]
-    return {"n_items": len(items.item_ids), "at_day": one.at_day, "length": length, "variants": variants}
+    days, at_day = max(one.horizon_days for one in splits), splits[0].at_day
+    return {
+        "n_items": len(items.item_ids), "at_day": at_day, "longest_days": days, "length": length, "variants": variants
+    }  # fmt: skip
 
 
 def _known_by(one: Split, settings: Ranker) -> tuple[Catalogue, DataFrame]:

@@ -5,7 +5,7 @@ took only items they had before) are not judged. A user with history and truth b
 history are judged on the list everybody gets, in the segment no_history, and nowhere else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +14,13 @@ import scipy.sparse as sp
 
 from interest_model.config import Evaluation
 from interest_model.evaluation import bootstrap, metrics
+from interest_model.interest.states_of_users import States
+from interest_model.interest.status import FADING, GONE, RETURNING, RISING
 from interest_model.recommend import scoring, sparse_scores
 from interest_model.recommend.blend import MEMBERS, Model
-from interest_model.recommend.context import context_at
+from interest_model.recommend.context import Context, context_at
 from interest_model.recommend.histories import Histories, from_arrow, take
+from interest_model.recommend.interests import interest_states
 
 RANKER = "ranker"
 PARTS = {"blend": 0.0, "boosted": 1.0}  # share of the boosted ranker: its parts, judged alone where both exist
@@ -151,18 +154,32 @@ def judge(cases: Cases, model: Model, at_day: float, settings: Evaluation, repea
     return sums
 
 
-def judge_lists(name: str, cases: Cases, variant: str, model: Model, at_day: float, settings: Evaluation) -> Sums:
-    """Sums of every metric of lists made elsewhere: cases.listed, judged as those of model `name` in one variant.
+def judge_lists(
+    brought: Mapping[tuple[str, str], np.ndarray], cases: Cases, model: Model, at_day: float, settings: Evaluation
+) -> Sums:
+    """Sums of every metric of lists made elsewhere. brought: variant and model's name to lists as cases.listed.
 
-    On the same users as `judge` has it; model: of the split, for what describes items.
+    On the same users as `judge` has it; model: of the split, for what describes items and users' interests.
     """
     sums = Sums()
     for start in range(0, cases.histories.n_users, _CHUNK_USERS):
-        chunk = _slice(cases, start, min(start + _CHUNK_USERS, cases.histories.n_users))
-        chunk = _with_something_to_find(_chosen(chunk, chunk.histories.lengths > 0), model, variant)
-        if chunk.histories.n_users:
-            _add(sums, (variant, name), chunk.listed, _judged_users(chunk, model, at_day, variant, settings))
+        end = min(start + _CHUNK_USERS, cases.histories.n_users)
+        users: dict[str, Judged] = {}
+        for (variant, name), lists in brought.items():
+            chunk = _slice(cases._replace(listed=lists), start, end)
+            chunk = _with_something_to_find(_chosen(chunk, chunk.histories.lengths > 0), model, variant)
+            if chunk.histories.n_users:
+                if variant not in users:
+                    moved = moved_users(interest_states(chunk.histories, model, at_day), chunk.histories.n_users)
+                    users[variant] = _judged_users(chunk, model, at_day, moved, variant, settings)
+                _add(sums, (variant, name), chunk.listed, users[variant])
     return sums
+
+
+def moved_users(found: States, n_users: int) -> np.ndarray:
+    """(n_users,) bool: users with an interest that rises, fades, is gone or returns, or that moved in one step."""
+    moved = np.isin(found.status, (RISING, FADING, GONE, RETURNING)) | found.sudden
+    return np.bincount(found.users[moved], minlength=n_users) > 0
 
 
 def _slice(cases: Cases, start: int, end: int) -> Cases:
@@ -185,9 +202,11 @@ def _judge_known(cases: Cases, model: Model, at_day: float, kind, settings: Eval
     cases = _with_something_to_find(cases, model, variant)
     if not cases.histories.n_users:
         return
-    users = _judged_users(cases, model, at_day, variant, settings)
+    context = context_at(cases.histories, model, at_day)
+    moved = moved_users(context.interests, cases.histories.n_users)
+    users = _judged_users(cases, model, at_day, moved, variant, settings)
     served = (cases.listed >= 0).any(axis=1) | (not issued)
-    for name, items in _lists(cases, model, at_day, variant == "repeat", max(settings.cutoffs)):
+    for name, items in _lists(context, model, variant == "repeat", max(settings.cutoffs)):
         items = np.where(served[:, None], cases.listed if stands and name == RANKER else items, -1)
         _add(sums, (variant, name), items, users)
 
@@ -198,7 +217,8 @@ def _judge_unknown(cases: Cases, model: Model, at_day: float, variant: str, sett
     n = cases.histories.n_users
     if not n:
         return
-    users = _judged_users(cases, model, at_day, variant, settings)._replace(segments={"no_history": np.ones(n, bool)})
+    nobody, segments = np.zeros(n, bool), {"no_history": np.ones(n, bool)}
+    users = _judged_users(cases, model, at_day, nobody, variant, settings)._replace(segments=segments)
     for name, scores in (
         (RANKER, model.trends[:, 0]),
         ("popularity", model.trends[:, 0]),
@@ -215,8 +235,10 @@ def _with_something_to_find(cases: Cases, model: Model, variant: str) -> Cases:
     return _chosen(cases, np.bincount(keys // _width(model), minlength=cases.histories.n_users) > 0)
 
 
-def _judged_users(cases: Cases, model: Model, at_day: float, variant: str, settings: Evaluation) -> Judged:
-    keys, segments = _truth_keys(cases, model, variant), _segments(cases.histories, settings)
+def _judged_users(
+    cases: Cases, model: Model, at_day: float, moved: np.ndarray, variant: str, settings: Evaluation
+) -> Judged:
+    keys, segments = _truth_keys(cases, model, variant), _segments(cases.histories, settings) | {"moved_users": moved}
     boot = bootstrap.weights(cases.histories.user_ids, settings.bootstrap_replicates, settings.seed)
     return Judged(boot, keys, segments, model, at_day, settings)
 
@@ -241,11 +263,10 @@ def _segments(histories: Histories, settings: Evaluation) -> dict[str, np.ndarra
     return {"all": np.ones(len(events), bool), "new_users": new, "light_users": ~new & ~heavy, "heavy_users": heavy}
 
 
-def _lists(cases: Cases, model: Model, at_day: float, repeats: bool, length: int):
+def _lists(context: Context, model: Model, repeats: bool, length: int):
     """Yields (model name, items (u, length) padded with -1): the ranker, its PARTS where it has both, both floors (the
     decayed popularity is a member of the blend as well) and all other members."""
-    histories = cases.histories
-    context = context_at(histories, model, at_day)
+    histories = context.histories
 
     def padded(best: tuple[np.ndarray, ...]) -> np.ndarray:
         rows, ranks, items, _ = (column[best[1] <= length] for column in best)
@@ -267,7 +288,8 @@ def _lists(cases: Cases, model: Model, at_day: float, repeats: bool, length: int
     for name, values in {**floors, "popular_7_days": model.popular_7_days}.items():
         yield name, listed(_same_for_all(values, histories, length))
     for name, matrix in context.members.items():
-        if name not in model.silent:
+        # where seen items are left out, nothing of one's own is left
+        if name not in model.silent and (repeats or not name.startswith("own")):
             yield name, listed(matrix)
 
 

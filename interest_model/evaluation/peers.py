@@ -4,7 +4,7 @@ Other libraries' models live in an environment of their own (benchmarks/peers), 
 
     histories/       one row per user: user_id, items (catalogue positions), days, weights; oldest first
     truth/           the users to list for: user_id (and truth, which a fair peer does not read)
-    split.json       n_items, at_day, length, variants
+    split.json       n_items, at_day, longest_days (of the truth), length, variants
     items.npz        what the night knew of items (see items_of), which benchmarks of the ranker itself read too
     lists/NAME-VARIANT.parquet   brought back: user_id, listed (catalogue positions, best first)
 """
@@ -74,7 +74,7 @@ def check_split(folder: Path, facts: dict) -> None:
 def judged_lists(folder: Path, users: DataFrame, model: Model, at_day: float, settings: Evaluation) -> judging.Sums:
     """Sums of all files of lists below `folder`, in one pass over the users; users: see day.cases.
 
-    DataError: a file's name says no variant, or it lists positions that the catalogue does not have.
+    DataError: a file's name says no variant, it lists positions that the catalogue does not have, or one twice.
     """
     files = sorted(folder.glob("lists/*.parquet"))
     if not files:
@@ -86,19 +86,18 @@ def judged_lists(folder: Path, users: DataFrame, model: Model, at_day: float, se
     def judge(table: pa.Table) -> Iterator[judging.Sums]:
         cases = judging.from_batch(table)
         brought = [dict(one or ()) for one in table.column("lists").to_pylist()]
-        for number, (name, variant) in enumerate(peers):
-            own = cases._replace(listed=judging.padded([one.get(number) for one in brought]))
-            yield judging.judge_lists(name, own, variant, shared.value, at_day, settings)
+        lists = {peer: judging.padded([one.get(number) for one in brought]) for number, peer in enumerate(peers)}
+        yield judging.judge_lists(lists, cases, shared.value, at_day, settings)
 
     return summed(users.join(lists, "user_id", "left"), judge, model.n_items)
 
 
 def _peer(file: Path) -> tuple[str, str]:
-    """Name and variant of a peer, as the name of its file says."""
+    """Variant and name of a peer, as the name of its file says."""
     name, _, variant = file.stem.rpartition("-")
     if not name or variant not in ("novel", "repeat"):
         raise DataError(f"{file}: no peer's lists", "name it NAME-novel.parquet or NAME-repeat.parquet")
-    return name, variant
+    return variant, name
 
 
 def _lists(files: Sequence[Path], session: SparkSession, n_items: int) -> DataFrame:
@@ -114,4 +113,7 @@ def _lists(files: Sequence[Path], session: SparkSession, n_items: int) -> DataFr
     if outside is not None:
         file = files[outside["list"][0]]
         raise DataError(f"{file}: lists items outside the catalogue", f"positions run from 0 to {n_items - 1}")
+    twice = together.where(F.size(F.array_distinct("list.listed")) < F.size("list.listed")).head()
+    if twice is not None:
+        raise DataError(f"{files[twice['list'][0]]}: lists an item twice", "each copy would count as a hit")
     return together.groupBy("user_id").agg(F.map_from_entries(F.collect_list("list")).alias("lists"))

@@ -1,14 +1,20 @@
 """A night run again: what the tables of events and items hold of its arrivals, and of later ones."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from interest_model.errors import DataError
+from interest_model.history.raw import files_due
+from interest_model.source import Reading
+
+if TYPE_CHECKING:
+    from interest_model.job import Night
 
 _NAMED = 5
 
@@ -31,6 +37,19 @@ def held_since(events: DataFrame, after: date | None, run_date: date) -> Held:
     rows = since.select(later, *own).distinct().collect()
     mine = [row for row in rows if not row[0]]
     return Held({row[1] for row in mine}, {row[2] for row in mine}, len(mine) < len(rows))
+
+
+def names_due(night: "Night", readings: Sequence[Reading]) -> list[str]:
+    """Names of the raw files that the running step of a night reads."""
+    due = [files_due(night.spark, one, night.raw, night.after, night.run_date) for one in readings]
+    return [file.name for files in due for file in files]
+
+
+def of_nights_until(day: date | None, readings: Sequence[Reading], names: Iterable[str]) -> set[str]:
+    """Those of `names` that hold arrivals of days until `day`, which nights of those days have read: what a night says
+    of items it may have from files of several days, before an earlier night was run."""
+    days = {name: [one.file_day(name) for one in readings if one.dated] for name in names}
+    return {name for name, found in days.items() if day and any(one and one <= day for one in found)}
 
 
 def check_files(table: str, held: set[str], names: Iterable[str], run_date: date) -> None:

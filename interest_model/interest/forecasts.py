@@ -13,7 +13,7 @@ from interest_model.interest.forecast_models import Plan, Topics, UserForecasts
 from interest_model.interest.forecaster_training import TrainingSettings
 from interest_model.interest.states import state_settings
 from interest_model.interest.states_of_users import StateSettings
-from interest_model.on_executors import Batches, gather_rows, map_users
+from interest_model.on_executors import Batches, gather_rows, map_users, nullable
 from interest_model.recommend import model_rows
 from interest_model.recommend.consumption import user_histories
 from interest_model.recommend.histories import Histories, from_arrow
@@ -127,7 +127,7 @@ def _batch(users: Histories, days: int, tier: int, columns) -> pa.RecordBatch:
         "topic_id": pa.array(names, pa.string()),
         "share": pa.array(np.minimum(shares, 1.0), pa.float64()),
     }
-    arrays |= {name: _nullable(given[:, k]) for k, name in enumerate(("q10", "q50", "q90"))}
+    arrays |= {name: nullable(given[:, k]) for k, name in enumerate(("q10", "q50", "q90"))}
     return pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
 
 
@@ -145,14 +145,10 @@ def return_rows(histories: DataFrame, topics: Topics, at_day: float, settings: F
                 arrays = [
                     pa.array(users.user_ids, pa.string()),
                     pa.array(np.full(users.n_users, days, dtype=np.int32)),
-                    _nullable(found.came),
-                    _nullable(found.events),
+                    nullable(found.came),
+                    nullable(found.events),
                 ]
                 names = ["user_id", "days_ahead", "return_probability", "expected_events"]
                 yield pa.RecordBatch.from_arrays(arrays, names=names)
 
     return map_users(histories, rows, _RETURN_DDL)
-
-
-def _nullable(values: np.ndarray) -> pa.Array:
-    return pa.array(values, pa.float64(), mask=np.isnan(values))

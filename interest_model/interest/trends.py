@@ -16,6 +16,7 @@ from interest_model.history.known import items_known
 from interest_model.interest import population
 from interest_model.interest.forecast_models import Topics
 from interest_model.interest.population import MOVES, PopulationForecast, PopulationSettings
+from interest_model.on_executors import nullable
 
 _MAPS = {
     "pooled": ("expected_shares", "q10_shares", "q90_shares"),
@@ -88,7 +89,7 @@ def trend_rows(weights: np.ndarray, topics: Topics, settings: Trends) -> pa.Tabl
             "move": pa.array(MOVES, pa.string()).take(pa.array(found.move, pa.int32())),
         }
         plain = ("share", "share_before", "change", "trend_per_day", "trend_se")
-        columns |= {name: _nullable(getattr(found, name)) for name in plain}
+        columns |= {name: nullable(getattr(found, name)) for name in plain}
         columns |= {name: of_tiers[tier] for name, of_tiers in maps.items()}
         tiers.append(pa.table(columns))
     return pa.concat_tables(tiers)
@@ -104,7 +105,3 @@ def _by_tier(made: list[PopulationForecast], part: str, settings: Trends) -> lis
         days = np.broadcast_to(np.array(settings.horizons_days, dtype=np.int32), values.shape)
         found.append(pa.MapArray.from_arrays(offsets, pa.array(days[known]), pa.array(values[known], pa.float64())))
     return found
-
-
-def _nullable(values: np.ndarray) -> pa.Array:
-    return pa.array(values, pa.float64(), mask=np.isnan(values))

@@ -11,9 +11,9 @@ from interest_model.recommend.interests import lifts
 _FACTOR_ITEMS = _SEQUENCE_ITEMS = 200  # of each user; further down nobody is listed, and sums cost by the entry
 
 
-def queries(histories: Histories, n_items: int, at_day: float, half_life: float) -> sp.csr_matrix:
+def queries(histories: Histories, n_items: int, at_day: float | np.ndarray, half_life: float) -> sp.csr_matrix:
     """(n_users, n_items) float32: each user's items, one consumption of age a days counting weight * 0.5 ** (a /
-    half_life)."""
+    half_life). at_day: one moment, or (m,) one for each event."""
     decay = histories.weights * 0.5 ** (np.maximum(at_day - histories.days, 0.0) / half_life)
     entries = (decay.astype(np.float32), histories.items, histories.indptr)
     matrix = sp.csr_matrix(entries, (histories.n_users, n_items), copy=True)
@@ -42,7 +42,7 @@ def member_scores(histories: Histories, model: Model, at_day: float, interests: 
     read = latest(histories, int(model.history_length))
     recent = queries(read, model.n_items, at_day, query_half_life)
     taken = once(read, model.n_items, at_day, own_half_life)
-    share = _unit_rows(recent)
+    share = _unit_rows(queries(read, model.n_items, _newest(read, at_day), query_half_life))
     learned = model.collaborative
     said = {
         "transitions": (share @ learned.transitions).tocsr(),
@@ -57,6 +57,13 @@ def member_scores(histories: Histories, model: Model, at_day: float, interests: 
         "own_recent": recent,
     }
     return {name: tempered(matrix) for name, matrix in said.items()}
+
+
+def _newest(histories: Histories, at_day: float) -> np.ndarray:
+    """(m,) the day of the user's latest event, for each event. Shares of a query do not depend on the moment from which
+    ages are counted, but from at_day on all of what somebody long away did is zero in single precision."""
+    last = histories.days[np.maximum(histories.indptr[1:] - 1, 0)] if len(histories.days) else np.zeros(0)
+    return np.minimum(np.repeat(last, histories.lengths) if len(last) else last, at_day)
 
 
 def tempered(matrix: sp.csr_matrix) -> sp.csr_matrix:

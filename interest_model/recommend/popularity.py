@@ -17,7 +17,7 @@ class ItemCounts(NamedTuple):
     counts: np.ndarray
 
 
-ROUNDING_HOURS = 1e-6
+ROUNDING_HOURS = 0.5e-6 / 3_600  # half the step of time stamps, and more than days since 1970 are rounded by
 
 
 def bin_day(days: np.ndarray, at_day: float, fine_days: float) -> np.ndarray:

@@ -31,6 +31,9 @@ run_date = tasks["claim"]["arguments"][1]
 template = dag.get_template_env().from_string(run_date)
 rendered = template.render(data_interval_start=interval.start, dag_run=SimpleNamespace(conf=None))
 by_hand = template.render(dag_run=SimpleNamespace(conf={"run_date": "2013-08-05"}))
+config = dag.get_template_env().from_string(tasks["claim"]["arguments"][-1])
+variables = SimpleNamespace(value={}), SimpleNamespace(value={"interest_config": "/conf/cluster.yaml"})
+configs = [config.render(var=one) for one in variables]
 heavy = sorted(name for name in ("pyspark", "torch", "pandas", "mlflow", "delta") if name in sys.modules)
 print(
     json.dumps(
@@ -39,6 +42,7 @@ print(
             "timetable": type(dag.timetable).__name__,
             "run_date_of_a_run_at_2013_08_21_06_utc": rendered,
             "run_date_by_hand": by_hand,
+            "configs": configs,
             "max_active_runs": dag.max_active_runs,
             "catchup": dag.catchup,
             "heavy_imports": heavy,

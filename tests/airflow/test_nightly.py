@@ -52,12 +52,12 @@ def test_steps_stand_in_the_order_of_the_flow_between_claim_and_finish(dag):
 def test_each_task_submits_its_own_job_with_the_same_arguments(dag):
     for name, task in dag["tasks"].items():
         assert task["application"] == f"jobs/{name}.py"
-        assert task["arguments"][::2] == ["--run-date", "--source", "--raw", "--warehouse", "--owner"]
+        assert task["arguments"][::2] == ["--run-date", "--source", "--raw", "--warehouse", "--owner", "--config"]
         assert task["deploy_mode"] is None  # a deploy mode would make local masters fail
 
 
 def test_owner_is_the_airflow_run_so_that_all_steps_share_one_claim(dag):
-    assert {task["arguments"][-1] for task in dag["tasks"].values()} == {"{{ run_id }}"}
+    assert {task["arguments"][9] for task in dag["tasks"].values()} == {"{{ run_id }}"}
 
 
 def test_run_date_is_the_day_that_has_ended(dag):
@@ -69,6 +69,10 @@ def test_run_date_is_a_day_of_the_logs_zone(tmp_path):
     # 06:00 UTC is 08:00 of the 21st in Paris: the 20th has ended, though it began on the 19th in UTC
     dag = json.loads(airflow_python("inspect_dag.py", tmp_path, INTEREST_ZONE="Europe/Paris"))
     assert dag["run_date_of_a_run_at_2013_08_21_06_utc"] == "2013-08-20"
+
+
+def test_settings_are_those_of_the_variable_or_the_base(dag):
+    assert dag["configs"] == [str(REPOSITORY / "conf" / "base.yaml"), "/conf/cluster.yaml"]
 
 
 def test_a_run_started_by_hand_says_its_day(dag):

@@ -6,15 +6,18 @@ import pytest
 
 from interest_model.config import load_settings
 from interest_model.evaluation import judging
+from interest_model.interest.states_of_users import States
+from interest_model.interest.status import FADING, GONE, NEW, RETURNING, RISING, STABLE
 from interest_model.recommend import scoring
 from interest_model.recommend.blend import MEMBERS
 from interest_model.recommend.histories import take
 from tests.recommend.worlds import checkerboard, fitted, histories
 
-SETTINGS = load_settings(overrides=["evaluation.bootstrap_replicates=20", "evaluation.cutoffs=[2, 4]"]).evaluation
+SETTINGS = load_settings(overrides=["evaluation.bootstrap_replicates=20", "evaluation.cutoffs=[2, 4, 10]"]).evaluation
 N_ITEMS = 40
 SILENT = {"nearby", "interests", "sequence"}  # the board has none of them
 MODELS = {judging.RANKER, *MEMBERS, "popular_7_days"} - SILENT
+NOVEL = MODELS - {"own", "own_recent"}  # where seen items are left out there is nothing of one's own to list
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +71,7 @@ def test_who_has_history_and_truth_but_no_list_counts_zero(board):
     found = judging.judge(cases(world, {0: [one], 1: [other]}, {0: [one]}), model, 40.0, SETTINGS, repeats=False)
     assert found.value(("novel", "ranker", "hit_rate", 2, "all")) == 0.5
     assert found.values[("novel", "ranker", "novelty", 2, "all")][1] == 1
-    for name in MODELS:  # the others stand on the same rows: nobody serves user 1
+    for name in NOVEL:  # the others stand on the same rows: nobody serves user 1
         assert found.values[("novel", name, "ndcg", 2, "all")][1] == 2
         assert found.value(("novel", name, "hit_rate", 4, "all")) <= 0.5
 
@@ -117,18 +120,25 @@ def test_segments_split_the_users(board):
     assert counts == [3, 1, 1, 1]
 
 
+def test_a_user_moved_whose_interest_rose_faded_went_came_back_or_jumped():
+    found = {name: np.zeros(7) for name in States._fields}
+    found |= {"users": np.array([0, 0, 1, 2, 3, 4, 5]), "sudden": np.arange(7) == 6}
+    found["status"] = np.array([STABLE, RISING, FADING, GONE, RETURNING, NEW, STABLE])
+    assert judging.moved_users(States(**found), 7).tolist() == [True] * 4 + [False, True, False]
+
+
 def test_every_model_and_floor_is_judged(board):
     world, model = board
     found = judging.judge(cases(world, {0: unseen(world, 0)[:2]}), model, 40.0, SETTINGS, repeats=True, issued=False)
-    for variant in ("novel", "repeat"):
-        assert {key[1] for key in found.values if key[0] == variant} == MODELS
+    judged = {variant: {key[1] for key in found.values if key[0] == variant} for variant in ("novel", "repeat")}
+    assert judged == {"novel": NOVEL, "repeat": MODELS}
 
 
 def test_the_planted_world_is_found_and_the_floors_are_beaten(board):
     world, model = board
     truth = {user: [item for item in unseen(world, user) if item % 2 == user % 2] for user in range(60)}
     found = judging.judge(cases(world, truth), model, 40.0, SETTINGS, repeats=False, issued=False)
-    figure = {name: found.value(("novel", name, "ndcg", 4, "all")) for name in MODELS}
+    figure = {name: found.value(("novel", name, "ndcg", 4, "all")) for name in NOVEL}
     assert figure["ranker"] > 0.9 and figure["ease"] > 0.9
     assert figure["popularity"] < 0.8 and figure["popular_7_days"] < 0.8
 
@@ -176,7 +186,10 @@ def test_lists_made_elsewhere_are_judged_as_the_same_lists_issued_would_be(board
     lists = {user: unseen(world, user)[:4] for user in range(3)}  # the fourth user has none and counts zero
     given = cases(world, truth, lists)
     as_issued = judging.judge(given, model, 40.0, SETTINGS, repeats=False)
-    elsewhere = judging.judge_lists("peer", given, "novel", model, 40.0, SETTINGS)
+    brought = {("novel", "peer"): given.listed, ("novel", "other order"): given.listed[:, [0, 3, 1, 2]]}
+    elsewhere = judging.judge_lists(brought, given, model, 40.0, SETTINGS)
     wanted = {key: as_issued.value(key) for key in as_issued.values if key[1] == "ranker"}
-    assert {(key[0], "ranker", *key[2:]): elsewhere.value(key) for key in elsewhere.values} == wanted
+    peer = {(key[0], "ranker", *key[2:]): elsewhere.value(key) for key in elsewhere.values if key[1] == "peer"}
+    assert peer == wanted
     assert elsewhere.values["novel", "peer", "ndcg", 2, "all"][1] == 4
+    assert elsewhere.value(("novel", "other order", "mrr", 4, "all")) != peer["novel", "ranker", "mrr", 4, "all"]

@@ -7,9 +7,10 @@ import pytest
 
 from interest_model.errors import DataError
 from interest_model.history.raw import files_due
-from interest_model.history.reruns import check_files
+from interest_model.history.reruns import check_files, of_nights_until
 from interest_model.job import open_night
 from interest_model.nightly import run_night
+from interest_model.source import load_source
 from tests.nights import options
 
 FIRST, SECOND = date(2026, 1, 1), date(2026, 1, 2)
@@ -62,6 +63,15 @@ def test_what_a_missing_file_says_and_which_files_count_as_there():
         check_files("events", found, ["table", "other/part-1"], FIRST)
     with pytest.raises(DataError, match="and 4 more"):
         check_files("events", {f"{n}.csv" for n in range(9)}, [], FIRST)
+
+
+def test_files_of_days_that_earlier_nights_have_read_are_not_looked_for():
+    """What the first night said of items, of several days' files, before a night of one of these days was run."""
+    readings = load_source("shop").inputs
+    names = {readings[0].files.replace("{date}", day) for day in (str(FIRST), str(SECOND))} | {"items.csv"}
+    first = readings[0].files.replace("{date}", str(FIRST))
+    assert of_nights_until(None, readings, names) == set()
+    assert of_nights_until(FIRST, readings, names) == {first}
 
 
 @pytest.fixture(scope="module")

@@ -43,6 +43,15 @@ def test_own_items_count_however_far_back_they_lie_and_are_named(board):
     assert 0 not in evidence.speaking_for(context, short, (*rows[:2], np.array([MEMBERS.index("ease")])))[0]
 
 
+def test_what_follows_from_a_user_long_away_is_what_followed_then(board):
+    """Seven years are 180 half lives of a query: more than single precision holds."""
+    known = histories({"a": [(0, 30.0), (2, 36.0), (4, 39.0)], "b": []})
+    then, now = (context_at(known, board, moment).members for moment in (40.0, 2_600.0))
+    for name in ("transitions", "lift"):
+        assert then[name].nnz and (then[name] != now[name]).nnz == 0, name
+    assert then["own_recent"].sum() > 1 > 1e-12 > now["own_recent"].sum()
+
+
 def test_ease_and_factors_hear_a_rare_item_beside_one_taken_daily():
     """Who takes item 0 a hundred times and item 1, of the other half, once is of both halves."""
     model = fitted(checkerboard(), 40, 40.0, neighbours=20, ease_l2=5.0, factor_dimensions=4)

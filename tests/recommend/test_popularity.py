@@ -25,6 +25,14 @@ def test_bins_are_hours_lately_and_days_before():
     assert bin_day(days, 11.0, 1.0) == pytest.approx([10 + 0.5 / 24, 10 + 1.5 / 24, 9.5])
 
 
+def test_what_happened_a_microsecond_before_the_moment_counts():
+    """As where one event of each user is left out: the moment follows the last event of the log."""
+    last = 15_000.0 + np.arange(24) / 24
+    for day in last:
+        counts = ItemCounts(np.zeros(1, np.int32), bin_day(np.array([day]), day + 1e-6 / 86_400, 28.0), np.ones(1))
+        assert recent(counts, 1, day + 1e-6 / 86_400, 7.0).tolist() == [1.0]
+
+
 @pytest.mark.parametrize(
     "hours", [0.0, -8.0, 7.0, -5.5, -5.75, 3.5], ids=["UTC", "Shanghai", "Phoenix", "Kolkata", "Kathmandu", "St John's"]
 )
