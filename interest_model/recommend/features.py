@@ -32,9 +32,10 @@ age of the last in mean gaps between the user's own, -1 with fewer than two; own
 60 days. user_days: days on which the user acted; user_last_days, user_first_days: ln(1 + age). taste_age: mean over
 the user's events (half life 60 days) of ln(1 + the item's age when it was taken): who follows what is new has a
 small one; taste_users, taste_price: the same of users and price; *_match: age_days, users and price minus the
-user's taste. The members' scores; ease_rank, lift_rank: ln(rank) among the candidates at hand: in lessons all that a member names,
-seen items among them, of a list those that trees are asked about (ranked alike in both, lists were level or worse:
-docs/experiments.md). interest_*: see interests.of_items; attribute_lift: see attributes; audience_*: see audience. NaN where a price is not known.
+user's taste. The members' scores; ease_rank, lift_rank: ln(rank) among the candidates at hand: in lessons all that a
+member names, seen items among them, of a list those that trees are asked about (ranked alike in both, lists were level
+or worse: docs/experiments.md). interest_*: see interests.of_items; attribute_lift: see attributes; audience_*: see
+audience. NaN where a price is not known.
 own_*, user_days, user_last_days and user_first_days read all events of a user, tastes and attribute_lift the latest
 history_length."""
 

@@ -293,7 +293,14 @@ def test_online_retail_adds_up_to_its_published_counts(spark, retail):
     taken = sorted_lines(spark, source, retail, None, date(2011, 12, 31))
     assert (taken.counts["read"], taken.counts["rejected missing_user"]) == (541_909, 135_080)
     taken.release()
-    # everyone counts as a customer and every line as a product: what the set's description counts over all lines
+
+
+@pytest.mark.spark
+@pytest.mark.long
+@pytest.mark.slow
+def test_online_retail_without_filters_adds_up_to_its_published_counts(spark, retail):
+    """Everyone counts as a customer and every line as a product: what the set's description counts over all lines."""
+    source = load_source("online_retail")
     everyone = source.inputs[0].columns | {"user_id": "coalesce(CustomerID, 'none')", "place_id": "StockCode"}
     whole = replace(source, inputs=(replace(source.inputs[0], columns=everyone, filters={}),))
     taken = sorted_lines(spark, whole, retail, None, date(2011, 12, 31))
