@@ -21,6 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from interest_model.job_arguments import day
+
     parser = argparse.ArgumentParser(
         prog="interest-model", description="Daily recommendations from raw logs, in Delta tables."
     )
@@ -33,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--users", type=int, default=400)
     sample.add_argument("--days", type=int, default=28)
     sample.add_argument("--seed", type=int, default=1)
-    sample.add_argument("--first-day", default="2026-01-01", help="first day of the log (YYYY-MM-DD)")
+    sample.add_argument("--first-day", type=day, default="2026-01-01", help="first day of the log (YYYY-MM-DD)")
     subparsers.add_parser("version", help="print the version")
     return parser
 

@@ -79,17 +79,16 @@ def backfill(options: argparse.Namespace) -> None:
 
 def sample(options: argparse.Namespace) -> None:
     """Writes a synthetic log and says how to run a night on it."""
-    first_day = date.fromisoformat(options.first_day)
     write_log(
         Path(options.out),
         options.preset,
         users=options.users,
         days=options.days,
         seed=options.seed,
-        first_day=first_day,
+        first_day=options.first_day,
     )
-    last = first_day + timedelta(days=options.days - 1)
-    print(f"{options.out}: {options.users} users, {options.days} days from {first_day}")
+    last = options.first_day + timedelta(days=options.days - 1)
+    print(f"{options.out}: {options.users} users, {options.days} days from {options.first_day}")
     command = f"interest-model run --run-date {last} --source {options.preset} --raw {options.out}"
     print(f"next: {command} --warehouse warehouse")
 

@@ -1,6 +1,7 @@
 """The errors of the project, one class per kind, one exit code per kind.
 
     InterestModelError            1
+      InputChangedError           1   raw files were written to while they were read
       UsageError                  2   arguments that make no sense together
       ConfigError                 3   a settings or mapping file: names file and key
       DataError                   4   rows or tables: names table, day and key
@@ -22,6 +23,10 @@ class InterestModelError(Exception):
     def __init__(self, message: str, remedy: str = ""):
         super().__init__(f"{message}\n  remedy: {remedy}" if remedy else message)
         self.remedy = remedy
+
+
+class InputChangedError(InterestModelError):
+    """Raw files that were written to while they were read: a later try finds them whole."""
 
 
 class UsageError(InterestModelError):

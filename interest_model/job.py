@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 import time
 import traceback
@@ -16,6 +17,7 @@ from typing import TypeVar
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from interest_model import errors
 from interest_model.claim import Claim, default_owner
 from interest_model.config import Settings, load_settings
 from interest_model.errors import InterestModelError, SetupError, UsageError
@@ -32,6 +34,7 @@ from interest_model.storage import Storage, local_path
 # jobs that take or give back the claim themselves, for nights whose steps are processes of their own
 UNDER_A_CLAIM = ("claim", "finish")
 Made = TypeVar("Made")
+_TOLD = re.compile(r"interest_model\.errors\.(\w+): ([^\n]*(?:\n  remedy: [^\n]*)?)")
 
 # the columns of events that judging and ranking read
 _RANKED = (
@@ -253,7 +256,18 @@ def guarded(command: Callable[[], None]) -> int:
             return SetupError.exit_code
         traceback.print_exc()
         return InterestModelError.exit_code
-    except Exception:
+    except Exception as error:
+        return _of_a_task(error)
+    return 0
+
+
+def _of_a_task(error: Exception) -> int:
+    """The exit code of an error that the project raised in a task, where Spark hands on its words only; else 1, with a
+    traceback."""
+    told = _TOLD.search(str(error))
+    kind = getattr(errors, told.group(1), None) if told else None
+    if kind is None:
         traceback.print_exc()
         return InterestModelError.exit_code
-    return 0
+    print(f"{told.group(1)}: {told.group(2)}", file=sys.stderr)
+    return kind.exit_code

@@ -45,9 +45,7 @@ def sql(options: argparse.Namespace) -> None:
 def show(options: argparse.Namespace) -> None:
     """One user's latest events and list, with titles and reasons."""
     storage = _open(options.warehouse)
-    user = options.user
-    if not _PSEUDONYM.fullmatch(user):
-        user = pseudonym(_keys(storage).user, user)
+    user = _pseudonym_of(storage, options.user)
     run_date = options.run_date or newest_run_date(storage)
     titles = _titles(storage, run_date)
     events = storage.read("events").where((F.col("user_id") == user) & (F.col("arrival_date") <= F.lit(run_date)))
@@ -109,6 +107,9 @@ def _printable(raw: bytes) -> str:
 def compare(options: argparse.Namespace) -> None:
     """Rows that differ between two warehouses, table by table; CheckError where any does."""
     left, right = _open(options.left), _open(options.right)
+    unknown = sorted({name for name in options.tables.split(",") if name} - set(BY_NAME))
+    if unknown:
+        raise UsageError(f"--tables: no such table: {', '.join(unknown)}", f"known are: {', '.join(sorted(BY_NAME))}")
     names = [name for name in options.tables.split(",") if name] or [
         table.name for table in ALL if table.kind != "record"
     ]
@@ -183,6 +184,12 @@ def newest_run_date(storage: Storage) -> date:
     return newest
 
 
+def _pseudonym_of(storage: Storage, user: str) -> str:
+    """Of a user as the log or as the tables name them: ids of a log may look like pseudonyms."""
+    known = _PSEUDONYM.fullmatch(user) and not storage.read("events").where(F.col("user_id") == user).isEmpty()
+    return user if known else pseudonym(_keys(storage).user, user)
+
+
 def _lists_of(storage: Storage, run_date: date) -> DataFrame:
     return storage.read("daily_recommendations").where(F.col("run_date") == F.lit(run_date))
 
@@ -193,11 +200,19 @@ def _titles(storage: Storage, run_date: date) -> DataFrame:
 
 def _with_plain_ids(storage: Storage, lists: DataFrame, file: Path) -> DataFrame:
     key = _keys(storage).user
-    plain = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--users {file}: cannot be read: {error}", "give a text file, one user id a line") from error
+    plain = dict.fromkeys(line.strip() for line in lines if line.strip())
     pairs = storage.spark.createDataFrame(
         [(pseudonym(key, one), one) for one in plain], "user_id string, plain_user_id string"
     )
-    return lists.join(pairs, "user_id")
+    listed = lists.join(pairs, "user_id")
+    without = len(plain) - listed.select("user_id").distinct().count()
+    if without:
+        print(f"{without} of {len(plain)} users have no list of their own")
+    return listed
 
 
 def _keys(storage: Storage) -> Keys:

@@ -15,6 +15,7 @@ from interest_model.errors import SetupError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+_SPLITS = "spark.sql.files.minPartitionNum"
 JAVA_VERSIONS = range(17, 24)  # Spark 4.0 needs 17; from 24 on its gateway does not start
 
 
@@ -44,6 +45,9 @@ def start_session(app: str, master: str = "", scratch: Path | None = None) -> "S
     import delta.exceptions.captured  # noqa: F401  turns Java conflicts into Python errors, on import
 
     session.sparkContext.setLogLevel("ERROR")
+    if session.conf.get(_SPLITS, None) is None:
+        # lines are numbered by splits of files, cut in one pass and read in another: alike, where machines come and go
+        session.conf.set(_SPLITS, session.sparkContext.defaultParallelism)
     return session
 
 

@@ -3,7 +3,7 @@
 from interest_model.history.arrivals import arrived_between, days_of
 from interest_model.history.events import accept, read_lines
 from interest_model.history.known import events_known
-from interest_model.history.reruns import check_files, held_since, names_due, taken_earlier
+from interest_model.history.reruns import check_files, held_since, names_due, taken_earlier, without_file
 from interest_model.job import Night, main
 
 
@@ -14,8 +14,9 @@ def run(night: Night) -> None:
     known = events.where("false") if after is None else events_known(events, after)
     lines = read_lines(night.spark, night.source, night.raw, after, day)
     held = held_since(events, after, day)
-    if held.files:  # the night is run again: only then the raw files are listed once more
-        check_files("events", held.files, names_due(night, night.source.inputs), day)
+    check_files("events", held.files, names_due(night, night.source.inputs), day)
+    for reading in without_file(night, night.source.inputs):
+        night.reporter.say(f"no file '{reading.files}' of {day}: where it is only late, run this night again with it")
     taken = accept(
         lines, night.source, night.settings.limits, night.keys, known, refused.where(f"run_date < DATE'{day}'")
     )

@@ -1,17 +1,16 @@
 """item_embeddings (and text_embeddings): vectors of items that are new or changed; a text is encoded once."""
 
-from interest_model.encoding.item_embeddings import item_embeddings
+from interest_model.encoding.item_embeddings import item_embeddings, items_to_encode
 from interest_model.encoding.model_files import encoder_version
 from interest_model.encoding.text_embeddings import encode_frame, new_texts
-from interest_model.history.arrivals import arrived_between, days_of
+from interest_model.history.arrivals import days_of
 from interest_model.job import Night, main
 
 
 def run(night: Night) -> None:
     settings = night.settings.encoder
     version = encoder_version(settings)
-    new = night.read("items").where(arrived_between(night.after, night.run_date, "known_date"))
-    items = night.counted("items", new)
+    items = night.counted("items", items_to_encode(night, version))
     fresh = new_texts(items, night.read("text_embeddings"), version)
     night.insert_missing("text_embeddings", encode_frame(fresh, settings))
     rows = item_embeddings(items, night.read("text_embeddings"), version)

@@ -18,8 +18,9 @@ def run(night: Night) -> None:
     night.replace_days("items", changed)
     if files is not None:
         night.step.read["item lines"] = files.read
-        earlier = night.read("events_rejected").where(f"run_date < DATE'{night.run_date}'")
-        new = not_refused_before(files.refused, earlier)
+        before, tonight = night.read("events_rejected"), f"run_date = DATE'{night.run_date}' and rule not like 'item%'"
+        new = not_refused_before(files.refused, before.where(f"run_date < DATE'{night.run_date}'"))
+        new = new.join(before.where(tonight).select("file", "line"), ["file", "line"], "left_anti")  # one row a line
         refused = rejected_rows(new, night.run_date, night.keys.raw)
         night.replace("events_rejected", refused, f"run_date = DATE'{night.run_date}' and rule like 'item%'")
 

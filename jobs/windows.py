@@ -1,6 +1,6 @@
 """windows: the days, weeks and months that tonight's arrivals touch, built again from all events known now."""
 
-from interest_model.history.arrivals import arrived_between, days_of, in_windows
+from interest_model.history.arrivals import arrived_between, days_of, in_windows, touched_since
 from interest_model.history.windows import build_windows, touched_windows, window_input_days
 from interest_model.job import Night, main
 
@@ -10,7 +10,7 @@ def run(night: Night) -> None:
     events, before = night.read("events"), night.read("windows")
     touched = touched_windows(days_of(events.where(arrived_between(night.after, night.run_date))), settings)
     # a rerun may find fewer events than the first run did: the windows they were in are touched too
-    rerun = before.where(arrived_between(night.after, night.run_date, "last_arrival_date"))
+    rerun = before.where(touched_since(night.after))
     touched |= {tuple(row) for row in rerun.select("window_kind", "window_start").distinct().collect()}
     if touched:
         needed = events.where(events["event_date"].isin(window_input_days(touched)))

@@ -55,6 +55,9 @@ def test_show_finds_a_user_by_pseudonym_and_by_the_logs_own_id(spark, night_ware
     commands.show(given(night_warehouse, user=pseudonym(b"k" * 32, plain), run_date=NIGHT, rows=5))
     assert capsys.readouterr().out == by_plain
     assert "recommendations" in by_plain and "rank" in by_plain and plain not in by_plain
+    like_a_pseudonym = "0123456789abcdef0123456789abcdef"  # as some logs have ids: not taken for one of the tables
+    commands.show(given(night_warehouse, user=like_a_pseudonym, run_date=NIGHT, rows=5))
+    assert f"user {pseudonym(b'k' * 32, like_a_pseudonym)}" in capsys.readouterr().out
 
 
 def some_plain_id(spark, sample_log):
@@ -70,7 +73,7 @@ def some_plain_id(spark, sample_log):
 
 def test_export_writes_the_day_and_joins_plain_ids_back(spark, night_warehouse, sample_log, tmp_path, capsys):
     plain = some_plain_id(spark, sample_log)
-    (tmp_path / "users.txt").write_text(f"{plain}\nnobody\n")
+    (tmp_path / "users.txt").write_text(f"\ufeff{plain}\nnobody\n{plain}\n")  # as some editors write it, one twice
     common = {"run_date": NIGHT, "users": None}
     commands.export(given(night_warehouse, out=str(tmp_path / "lists"), format="parquet", **common))
     rows = pq.read_table(tmp_path / "lists")
@@ -80,6 +83,7 @@ def test_export_writes_the_day_and_joins_plain_ids_back(spark, night_warehouse, 
     with (tmp_path / "lists.csv").open() as file:
         listed = list(csv.DictReader(file))
     assert {row["plain_user_id"] for row in listed} == {plain}
+    assert "1 of 2 users have no list of their own" in capsys.readouterr().out
     assert [int(row["rank"]) for row in listed] == list(range(1, len(listed) + 1))
     with pytest.raises(UsageError, match="exists already"):
         commands.export(given(night_warehouse, out=str(tmp_path / "lists"), format="parquet", **common))
@@ -134,6 +138,9 @@ def test_compare_finds_no_difference_with_itself_and_names_one_that_is_there(nig
     storage = Storage(shared(), str(other))
     lists = storage.read("fallback_recommendations").where(f"run_date = DATE'{NIGHT}' and rank > 1")
     storage.replace_days("fallback_recommendations", lists, [NIGHT])
+    same.tables = "evnts"
+    with pytest.raises(UsageError, match="no such table: evnts"):
+        commands.compare(same)
     same.tables = "fallback_recommendations"
     with pytest.raises(CheckError, match="1 rows differ"):
         commands.compare(same)

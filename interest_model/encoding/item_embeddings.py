@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from interest_model import tables
 from interest_model.encoding.model_files import encoder_version
 from interest_model.encoding.text_embeddings import with_embeddings
+from interest_model.history.arrivals import arrived_between
 from interest_model.history.known import items_known
 
 if TYPE_CHECKING:
@@ -23,6 +24,17 @@ def item_embeddings(items: DataFrame, cache: DataFrame, encoder: str) -> DataFra
     """
     with_text = items.where(F.length(F.trim("text")) > 0)
     return with_embeddings(with_text, cache, encoder).select(*tables.ITEM_EMBEDDINGS.names)
+
+
+def items_to_encode(night: "Night", encoder: str) -> DataFrame:
+    """The night's new rows of table items; where no vector before it is of this encoder version (it is another one
+    since), all items, as known from tonight on."""
+    items, run_date = night.read("items"), night.run_date
+    if night.after is not None:
+        before = night.read("item_embeddings").where(F.col("known_date") <= F.lit(night.after))
+        if before.where(F.col("encoder") == encoder).isEmpty():
+            return items_known(items, run_date).withColumn("known_date", F.lit(run_date))
+    return items.where(arrived_between(night.after, run_date, "known_date"))
 
 
 def embeddings_known(night: "Night", day: datetime.date) -> DataFrame:

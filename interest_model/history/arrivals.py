@@ -13,6 +13,12 @@ def arrived_between(after: date | None, run_date: date, column: str = "arrival_d
     return until if after is None else until & (F.col(column) > F.lit(after))
 
 
+def touched_since(after: date | None) -> Column:
+    """True for sessions and windows with an event that arrived after `after` (None: all): those of a night that is run
+    again may have been touched by later nights too, and hold events that it no longer finds."""
+    return F.lit(True) if after is None else F.col("last_arrival_date") > F.lit(after)
+
+
 def days_of(frame: DataFrame, column: str = "event_date") -> set[date]:
     """The distinct days in a date column: as many as the touched days, never as many as rows."""
     return {row[0] for row in frame.select(column).distinct().collect()}

@@ -13,7 +13,7 @@ from pyspark.sql.types import StringType
 
 from interest_model import privacy
 from interest_model.config import Limits
-from interest_model.errors import DataError
+from interest_model.errors import InputChangedError
 from interest_model.history.mapping import (
     ITEM_CONTENT,
     as_number,
@@ -237,7 +237,7 @@ def accept(
 
     known_events: events with arrival_date <= lines.after (none for None): their repeats are duplicates.
     known_rejected: rows of events_rejected of earlier nights: a line whose arrival cannot be told is refused once.
-    DataError: the counts do not add up.
+    InputChangedError: the counts do not add up.
     """
     fresh = with_long_user(not_refused_before(lines.frame, known_rejected), limits)
     judged = judge(pseudonymise(fresh, keys.user), source, limits).withColumn("event_id", _event_id()).persist()
@@ -333,15 +333,18 @@ def _counts(lines: Lines, by_rule: Mapping[str | None, int]) -> dict[str, int]:
         "other_days": seen["other_days"] + refused_before,
     }
     if lines.read != seen["parsed"] or refused_before < 0:
-        raise DataError(
+        raise InputChangedError(
             f"events of {lines.run_date}: {lines.read} lines were read, {seen['parsed']} parsed, {counts} sorted",
-            "the raw files changed while they were read: run the night again",
+            "the raw files changed while they were read: run the night again once they are whole",
         )
     return counts | refused
 
 
 def rejected_rows(refused: DataFrame, run_date: date, key: bytes) -> DataFrame:
     """Rows of events_rejected from (file, line, rule, arrival_date, raw): the raw line as a Fernet token."""
+    # of a line that several inputs, or item files, refuse: one row
+    order = Window.partitionBy("file", "line").orderBy("rule")
+    refused = refused.withColumn("nth", F.row_number().over(order)).where("nth = 1")
     reasons = F.create_map(*[F.lit(part) for pair in REASONS.items() for part in pair])
     reason = F.coalesce(F.try_element_at(reasons, F.col("rule")), F.lit("refused by the mapping's filter of that name"))
     rows = refused.select(

@@ -25,6 +25,11 @@ _SPLITS = "__path string, __start long, __base long, __file string, __day date"
 _MOST_COLUMNS = 20_000
 # above this many days one glob for any day is cheaper than naming each
 _MOST_DAYS_BY_NAME = 100
+# faults of machines and networks, which a later try may not meet: no word on the files
+_PASSING = re.compile(
+    "ExecutorLost|ExecutorDead|FetchFailed|No space left|OutOfMemory|SocketTimeout|SocketException|ConnectException"
+    "|Connection (reset|refused)|UnknownHost|SlowDown|Service Unavailable|SparkContext (was|has been) (shut|stopped)"
+)
 _REPLACEMENT = "\ufffd"
 
 
@@ -73,6 +78,8 @@ def read_records(
     except DataError:
         raise
     except Exception as error:
+        if _PASSING.search(str(error)):
+            raise
         raise DataError(
             f"files '{reading.files}' under {raw_path} cannot be read: {_first_lines(error)}",
             "check that they are whole, of the stated format, and compressed as gz or bz2 if at all",
@@ -148,8 +155,16 @@ def _glob(spark, system, root, reading: Reading, days: tuple[date, ...] | None) 
         name = path[prefix:]
         if not name.rpartition("/")[2].startswith(("_", ".")):
             day = reading.file_day(name) if reading.dated else None
-            files.append(RawFile(path, name or ".", day, status.getLen(), status.getModificationTime()))
+            changed = _table_changed(system, status) if reading.format == "delta" else status.getModificationTime()
+            files.append(RawFile(path, name or ".", day, status.getLen(), changed))
     return files
+
+
+def _table_changed(system, status) -> int:
+    """When a Delta table's log was last written to: what is appended does not touch the table's own folder."""
+    log = status.getPath().suffix("/_delta_log")
+    times = [one.getModificationTime() for one in system.listStatus(log)] if system.exists(log) else []
+    return max([status.getModificationTime(), *times])
 
 
 def _escaped(path: str) -> str:

@@ -45,6 +45,13 @@ def names_due(night: "Night", readings: Sequence[Reading]) -> list[str]:
     return [file.name for files in due for file in files]
 
 
+def without_file(night: "Night", readings: Sequence[Reading]) -> list[Reading]:
+    """The dated ones among `readings` that have no file of the night's day. Later nights do not look for it."""
+    day = night.run_date
+    found = {one.files: files_due(night.spark, one, night.raw, night.after, day) for one in readings if one.dated}
+    return [one for one in readings if one.dated and all(file.day != day for file in found[one.files])]
+
+
 def of_nights_until(day: date | None, readings: Sequence[Reading], names: Iterable[str]) -> set[str]:
     """Those of `names` that hold arrivals of days until `day`, which nights of those days have read: what a night says
     of items it may have from files of several days, before an earlier night was run."""

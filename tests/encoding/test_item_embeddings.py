@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import date
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,3 +46,25 @@ def test_one_row_per_item_with_text_and_known_date(spark):
         "i5": (NIGHT, "v1", sha("poison"), None),
         "i6": (NIGHT, "v1", sha("not encoded"), None),
     }
+
+
+@pytest.mark.spark
+def test_another_encoder_reads_all_items_again_and_the_same_one_the_new_ones(spark):
+    from interest_model.encoding.item_embeddings import items_to_encode
+
+    first = date(2024, 5, 1)
+    items = [("old", first, "a"), ("changed", first, "b"), ("changed", NIGHT, "c"), ("later", date(2024, 5, 3), "d")]
+    held = {
+        "items": spark.createDataFrame(items, "item_id string, known_date date, text string"),
+        "item_embeddings": spark.createDataFrame(
+            [("old", first, "v1")], "item_id string, known_date date, encoder string"
+        ),
+    }
+
+    def encoded(after, encoder):
+        night = SimpleNamespace(read=held.__getitem__, after=after, run_date=NIGHT)
+        return sorted((row.item_id, row.known_date, row.text) for row in items_to_encode(night, encoder).collect())
+
+    assert encoded(first, "v1") == [("changed", NIGHT, "c")]
+    assert encoded(first, "v2") == [("changed", NIGHT, "c"), ("old", NIGHT, "a")]
+    assert encoded(None, "v2") == [("changed", first, "b"), ("changed", NIGHT, "c"), ("old", first, "a")]

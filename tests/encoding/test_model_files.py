@@ -2,18 +2,19 @@
 
 import dataclasses
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from interest_model.encoding import model_files
-from interest_model.encoding.model_files import encoder_version, model_folder, weight_files, weights_sha256
+from interest_model.encoding.model_files import encoder_version, model_folder, model_sha256, weight_files
 from interest_model.errors import SetupError
 
 
 def test_version_names_model_pooling_and_weights(minilm):
-    assert encoder_version(minilm) == "minilm-mean-53aa5117"
+    assert encoder_version(minilm) == "minilm-mean-99d882c3"
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ def test_version_names_model_pooling_and_weights(minilm):
     ],
 )
 def test_version_holds_what_changes_vectors_and_nothing_else(minilm, change, ending):
-    assert encoder_version(dataclasses.replace(minilm, **change)) == "minilm-mean-53aa5117" + ending
+    assert encoder_version(dataclasses.replace(minilm, **change)) == "minilm-mean-99d882c3" + ending
 
 
 def test_other_weights_make_another_version(tiny_bert, tmp_path):
@@ -40,11 +41,19 @@ def test_other_weights_make_another_version(tiny_bert, tmp_path):
     assert encoder_version(there) != encoder_version(tiny_bert)
 
 
+def test_another_tokenizer_makes_another_version(tiny_bert, tmp_path):
+    copy = tmp_path / Path(tiny_bert.model).name
+    shutil.copytree(tiny_bert.model, copy)
+    settings = json.loads((copy / "tokenizer_config.json").read_text())
+    (copy / "tokenizer_config.json").write_text(json.dumps(settings | {"do_lower_case": False}))
+    assert encoder_version(dataclasses.replace(tiny_bert, model=str(copy))) != encoder_version(tiny_bert)
+
+
 def test_hash_of_several_files_is_over_all_of_them(tmp_path):
     for name in ("model-1.safetensors", "model-2.safetensors"):
         (tmp_path / name).write_bytes(name.encode())
     hashes = [hashlib.sha256(f"model-{i}.safetensors".encode()).hexdigest() for i in (1, 2)]
-    assert weights_sha256(str(tmp_path)) == hashlib.sha256("".join(hashes).encode()).hexdigest()
+    assert model_sha256(str(tmp_path)) == hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def test_safetensors_come_before_bin_and_other_pickles_never(tmp_path):
@@ -60,8 +69,8 @@ def test_safetensors_come_before_bin_and_other_pickles_never(tmp_path):
 def test_embedded_weights_that_are_not_the_published_are_refused(monkeypatch, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"something else")
     monkeypatch.setattr(model_files, "model_folder", lambda model: tmp_path)
-    with pytest.raises(SetupError, match="not the published"):
-        weights_sha256("minilm")
+    with pytest.raises(SetupError, match="not those published"):
+        model_sha256("minilm")
 
 
 def test_a_model_that_is_nowhere_names_the_remedy(monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 
 from interest_model.config import Limits
 from interest_model.errors import ConfigError
-from interest_model.history.events import accept, lines_seen, read_lines
+from interest_model.history.events import accept, lines_seen, read_lines, rejected_rows
 from interest_model.privacy import Keys, decrypt, pseudonym
 from interest_model.source import Input, load_source
 from interest_model.tables import EVENTS, EVENTS_REJECTED
@@ -54,6 +54,16 @@ def night(spark, source, folder, after, run_date, known=(), refused=(), limits=L
     assert counts["read"] == sum(counts[name] for name in ("accepted", "rejected", "duplicates", "other_days"))
     assert counts["rejected"] == len(rejected) and counts["accepted"] == len(events)
     return events, rejected, counts
+
+
+@pytest.mark.spark
+def test_of_a_line_that_two_inputs_refuse_there_is_one_row(spark):
+    lines = [("a.csv", 7, rule, FIRST, b"line") for rule in ("missing_user", "bad_time")] + [
+        ("a.csv", 8, "bad_time", FIRST, b"")
+    ]
+    refused = spark.createDataFrame(lines, "file string, line long, rule string, arrival_date date, raw binary")
+    rows = rejected_rows(refused, FIRST, KEYS.raw).collect()
+    assert sorted((row.line, row.rule) for row in rows) == [(7, "bad_time"), (8, "bad_time")]
 
 
 @pytest.mark.spark

@@ -1,13 +1,15 @@
 import bz2
 import gzip
+import os
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from interest_model.errors import DataError
+from interest_model.history import raw
 from interest_model.history.mapping import lenient
-from interest_model.history.raw import list_files, read_records
+from interest_model.history.raw import files_due, list_files, read_records
 from interest_model.source import Reading
 
 pytestmark = pytest.mark.spark
@@ -164,6 +166,26 @@ def test_a_missing_folder_and_a_folder_without_a_fitting_file_are_errors(spark, 
     (tmp_path / "2026-13-45.csv").write_text("u\n1\n")
     with pytest.raises(DataError, match="none has a day in its name: 2026-13-45.csv"):
         list_files(spark, Reading(files="{date}.csv"), str(tmp_path), None, DAY)
+
+
+def test_a_fault_of_a_machine_is_no_word_on_the_files(spark, tmp_path, monkeypatch):
+    def lost(*given):
+        raise RuntimeError("Job aborted due to stage failure: ExecutorLostFailure (executor 3 exited)")
+
+    (tmp_path / "a.csv").write_text("u\n1\n")
+    monkeypatch.setattr(raw, "_line_records", lost)
+    with pytest.raises(RuntimeError, match="ExecutorLostFailure"):  # code 1: tried again
+        read(spark, Reading(files="a.csv"), tmp_path)
+
+
+def test_a_table_that_was_appended_to_has_changed(spark, tmp_path):
+    (tmp_path / "log" / "_delta_log").mkdir(parents=True)
+    reading = Reading(files="log", format="delta")
+    (before,) = files_due(spark, reading, str(tmp_path), None, DAY)
+    (tmp_path / "log" / "_delta_log" / "1.json").touch()
+    os.utime(tmp_path / "log" / "_delta_log" / "1.json", (before.changed / 1000 + 60,) * 2)
+    (after,) = files_due(spark, reading, str(tmp_path), None, DAY)
+    assert after.changed == pytest.approx(before.changed + 60_000, abs=1_000)
 
 
 def test_a_damaged_archive_is_an_error_that_says_so(spark, tmp_path):

@@ -6,8 +6,9 @@ from datetime import date
 import pytest
 
 from interest_model.errors import DataError
+from interest_model.history.arrivals import touched_since
 from interest_model.history.raw import files_due
-from interest_model.history.reruns import check_files, of_nights_until
+from interest_model.history.reruns import check_files, of_nights_until, without_file
 from interest_model.job import open_night
 from interest_model.nightly import run_night
 from interest_model.source import load_source
@@ -72,6 +73,20 @@ def test_files_of_days_that_earlier_nights_have_read_are_not_looked_for():
     first = readings[0].files.replace("{date}", str(FIRST))
     assert of_nights_until(None, readings, names) == set()
     assert of_nights_until(FIRST, readings, names) == {first}
+
+
+@pytest.mark.spark
+def test_a_day_without_its_file_is_told(spark, fixed_keys, log):
+    (reading,) = load_source(log / "tiny.yaml").inputs
+    assert without_file(night_of(spark, log, SECOND), [reading]) == []
+    assert without_file(night_of(spark, log, date(2026, 1, 3)), [reading]) == [reading]
+
+
+@pytest.mark.spark
+def test_a_night_run_again_rebuilds_what_later_nights_have_touched_as_well(spark):
+    days = spark.createDataFrame([(FIRST,), (SECOND,), (date(2026, 1, 3),)], "last_arrival_date date")
+    assert {row[0] for row in days.where(touched_since(FIRST)).collect()} == {SECOND, date(2026, 1, 3)}
+    assert days.where(touched_since(None)).count() == 3
 
 
 @pytest.fixture(scope="module")
