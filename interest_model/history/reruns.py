@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -47,9 +47,8 @@ def names_due(night: "Night", readings: Sequence[Reading]) -> list[str]:
 
 def without_file(night: "Night", readings: Sequence[Reading]) -> list[Reading]:
     """The dated ones among `readings` that have no file of the night's day. Later nights do not look for it."""
-    day = night.run_date
-    found = {one.files: files_due(night.spark, one, night.raw, night.after, day) for one in readings if one.dated}
-    return [one for one in readings if one.dated and all(file.day != day for file in found[one.files])]
+    day, dated = night.run_date, [one for one in readings if one.dated]
+    return [one for one in dated if not files_due(night.spark, one, night.raw, day - timedelta(days=1), day)]
 
 
 def of_nights_until(day: date | None, readings: Sequence[Reading], names: Iterable[str]) -> set[str]:
