@@ -304,9 +304,6 @@ class Settings:
         if self.behaviour.window_kind not in self.windows.kinds:
             known = ", ".join(self.windows.kinds)
             raise RefusedValue("behaviour.window_kind", f"must be one of windows.kinds: {known}")
-        if max(self.evaluation.cutoffs) > self.recommendations.list_length:
-            length = self.recommendations.list_length
-            raise RefusedValue("evaluation.cutoffs", f"must not be above recommendations.list_length ({length})")
 
     def fingerprint(self) -> str:
         """sha2-256 over every setting that can change a night's tables, of the topics' rules what their file holds: not
