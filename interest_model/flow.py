@@ -23,7 +23,7 @@ STEPS = (
     Step("items", ("raw", "items", "events_rejected"), ("items", "events_rejected")),
     Step("sessions", ("events", "sessions"), ("sessions",)),
     Step("windows", ("events", "windows"), ("windows",)),
-    Step("item_embeddings", ("items", "text_embeddings"), ("text_embeddings", "item_embeddings")),
+    Step("item_embeddings", ("items", "item_embeddings", "text_embeddings"), ("text_embeddings", "item_embeddings")),
     Step(
         "behaviour_embeddings",
         ("events", "windows", "items", "text_embeddings"),
