@@ -129,8 +129,6 @@ def to_find(known: Histories, after: Histories, n_items: int, repeats: bool) -> 
 def judged(log: Log, model: Model, at_day: float, repeats: bool, horizons: list[float]) -> dict[float, Judged]:
     """What a horizon's truth says of everybody's lists; a horizon that the split does not know whole is left out."""
     horizons = [days for days in horizons if at_day + days <= log.at_day]
-    if not horizons:
-        return {}
     known, after = between(log.histories, -np.inf, at_day), between(log.histories, at_day, at_day + max(horizons))
     both = np.flatnonzero((known.lengths > 0) & (after.lengths > 0))
     known, n, found = take(known, both), model.n_items, {}
@@ -180,6 +178,9 @@ def main() -> None:
     log, settings = read_log(options.folder), load_settings(overrides=options.set).ranker
     found: dict[tuple[str, float], list[Judged]] = {}
     for at_day in moments(log, options.quantiles):
+        if at_day + min(options.days) > log.at_day:
+            print(f"day {at_day:.0f}: left out, the split knows none of these days after it whole")
+            continue
         begun = time.perf_counter()
         model = night_model(between(log.histories, -np.inf, at_day), log, at_day, settings)
         shares = [f"{variant} {float(model.mixture(variant == 'repeat').share):g}" for variant in log.variants]

@@ -24,6 +24,7 @@ from interest_model.yaml_files import (
     one_of,
     read_yaml,
     shares,
+    whole_weeks,
     within,
 )
 
@@ -158,8 +159,8 @@ class Nearness:
         at_least(self, 0, "half_km")
         if not self.hour < 24:
             raise RefusedValue("hour", "must be -1 (off) or from 0 to below 24")
-        if not 0 < self.half_hours <= 12:
-            raise RefusedValue("half_hours", "must be above 0 and at most 12")
+        above_zero(self, "half_hours")
+        within(self, 0, 12, "half_hours")
         within(self, 0, 1, "floor")
 
     @property
@@ -210,10 +211,7 @@ class Trends:
     arima_min_weeks: int
 
     def __post_init__(self) -> None:
-        at_least(self, 7, "change_days", "horizons_days")
-        for name, days in (("change_days", (self.change_days,)), ("horizons_days", self.horizons_days)):
-            if any(one % 7 for one in days):
-                raise RefusedValue(name, f"must be whole weeks (7, 14, ...), found {', '.join(map(str, days))}")
+        whole_weeks(self, "change_days", "horizons_days")
         ascending(self, "horizons_days")
         if self.lookback_days < 2 * self.change_days:
             raise RefusedValue("lookback_days", f"must be twice change_days ({self.change_days}) or more")

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from interest_model.yaml_files import RefusedValue, above_zero, at_least, one_of, within
+from interest_model.yaml_files import above_zero, at_least, one_of, within
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +52,11 @@ class Ranker:
         at_least(self, 1, "boosting_forests", "boosting_rounds", "boosting_misses")
         at_least(self, 2, "boosting_leaves")
         above_zero(self, "popularity_half_lives_days", "query_half_life_days", "own_half_life_days", "ease_l2")
-        above_zero(self, "boosting_rate")
+        above_zero(self, "boosting_rate", "boosting_feature_share")
         at_least(self, 0, "transition_shrinkage", "factor_dimensions", "audience_items", "near_half_km")
         at_least(self, 0, "content_dimensions", "weights_shrinkage", "lessons", "lesson_min_users")
         at_least(self, 0, "lesson_warm_up_days", "boosting_leaf_hits", "boosting_l2")
-        within(self, 0, 1, "boosting_share")
-        if not 0 < self.boosting_feature_share <= 1:
-            raise RefusedValue("boosting_feature_share", "must be above 0 and at most 1")
+        within(self, 0, 1, "boosting_share", "boosting_feature_share")
 
     @property
     def learning_days(self) -> int:

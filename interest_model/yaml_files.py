@@ -105,6 +105,11 @@ def shares(settings, *names: str) -> None:
     _each(settings, names, lambda value: 0 < value < 1, "must be above 0 and below 1")
 
 
+def whole_weeks(settings, *names: str) -> None:
+    """As at_least, for numbers of days."""
+    _each(settings, names, lambda value: value > 0 and value % 7 == 0, "must be whole weeks (7, 14, ...)")
+
+
 def ascending(settings, *names: str) -> None:
     """RefusedValue where a list does not ascend."""
     for name in names:

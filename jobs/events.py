@@ -3,7 +3,7 @@
 from interest_model.history.arrivals import arrived_between, days_of
 from interest_model.history.events import accept, read_lines
 from interest_model.history.known import events_known
-from interest_model.history.reruns import check_files, held_since, names_due, taken_earlier, without_file
+from interest_model.history.reruns import check_files, files_read, held_since, taken_earlier, without_file
 from interest_model.job import Night, main
 
 
@@ -13,9 +13,9 @@ def run(night: Night) -> None:
     events, refused = night.read("events"), night.read("events_rejected")
     known = events.where("false") if after is None else events_known(events, after)
     lines = read_lines(night.spark, night.source, night.raw, after, day)
-    held = held_since(events, after, day)
-    check_files("events", held.files, names_due(night, night.source.inputs), day)
-    for reading in without_file(night, night.source.inputs):
+    held, files = held_since(events, after, day), files_read(night, night.source.inputs)
+    check_files("events", held.files, files, day)
+    for reading in without_file(night.source.inputs, files, day):
         night.reporter.say(f"no file '{reading.files}' of {day}: where it is only late, run this night again with it")
     taken = accept(
         lines, night.source, night.settings.limits, night.keys, known, refused.where(f"run_date < DATE'{day}'")

@@ -5,7 +5,7 @@ from pyspark.sql import DataFrame
 from interest_model.history.arrivals import arrived_between
 from interest_model.history.events import not_refused_before, rejected_rows
 from interest_model.history.items import changed_items, read_described_items, read_item_files
-from interest_model.history.reruns import check_files, names_due, of_nights_until
+from interest_model.history.reruns import check_files, files_read, of_nights_until
 from interest_model.job import Night, main
 
 
@@ -31,7 +31,7 @@ def _check_files(night: Night, items: DataFrame) -> None:
     held = {row["file"] for row in own.select("file").distinct().collect()}
     held -= of_nights_until(night.after, readings, held)
     if held:  # the night is run again
-        check_files("items", held, names_due(night, readings), night.run_date)
+        check_files("items", held, files_read(night, readings), night.run_date)
 
 
 if __name__ == "__main__":

@@ -217,7 +217,7 @@ PEERS = {
     "own_most_recent": (own_most_recent, [1.0, 7.0, 28.0, 112.0, 448.0]),
     "item_knn": (
         item_knn,
-        [(kind, k, counted) for kind in ("cosine", "tfidf", "bm25") for k in (50, 200) for counted in (0, 1)],
+        [(kind, k, counted) for kind in ("cosine", "tfidf", "bm25") for k in (50, 200) for counted in (False, True)],
     ),
     "ease_peer": (ease, [50.0, 200.0, 800.0]),
     "implicit_als": (implicit_als, [(f, r, a) for f in (32, 64, 128) for r in (0.01, 0.1) for a in (1.0, 10.0)]),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from interest_model.errors import DataError
-from interest_model.history.raw import files_due
+from interest_model.history.raw import RawFile, files_due
 from interest_model.source import Reading
 
 if TYPE_CHECKING:
@@ -39,16 +39,15 @@ def held_since(events: DataFrame, after: date | None, run_date: date) -> Held:
     return Held({row[1] for row in mine}, {row[2] for row in mine}, len(mine) < len(rows))
 
 
-def names_due(night: "Night", readings: Sequence[Reading]) -> list[str]:
-    """Names of the raw files that the running step of a night reads."""
-    due = [files_due(night.spark, one, night.raw, night.after, night.run_date) for one in readings]
-    return [file.name for files in due for file in files]
+def files_read(night: "Night", readings: Sequence[Reading]) -> list[list[RawFile]]:
+    """Of each reading the raw files that the running step of a night reads."""
+    return [files_due(night.spark, one, night.raw, night.after, night.run_date) for one in readings]
 
 
-def without_file(night: "Night", readings: Sequence[Reading]) -> list[Reading]:
-    """The dated ones among `readings` that have no file of the night's day. Later nights do not look for it."""
-    day, dated = night.run_date, [one for one in readings if one.dated]
-    return [one for one in dated if not files_due(night.spark, one, night.raw, day - timedelta(days=1), day)]
+def without_file(readings: Sequence[Reading], files: Sequence[Sequence[RawFile]], day: date) -> list[Reading]:
+    """The dated ones among `readings` that have no file of a day among their files. Later nights do not look for it."""
+    found = zip(readings, files, strict=True)
+    return [reading for reading, own in found if reading.dated and all(file.day != day for file in own)]
 
 
 def of_nights_until(day: date | None, readings: Sequence[Reading], names: Iterable[str]) -> set[str]:
@@ -58,10 +57,10 @@ def of_nights_until(day: date | None, readings: Sequence[Reading], names: Iterab
     return {name for name, found in days.items() if day and any(one and one <= day for one in found)}
 
 
-def check_files(table: str, held: set[str], names: Iterable[str], run_date: date) -> None:
+def check_files(table: str, held: set[str], files: Sequence[Sequence[RawFile]], run_date: date) -> None:
     """DataError where one of the files `held` that the night's rows of a table came from is no longer among the raw
-    files `names`: its rows would go with it, for a night replaces all that it took in."""
-    there = {_unpacked(one) for one in names}
+    files read: its rows would go with it, for a night replaces all that it took in."""
+    there = {_unpacked(file.name) for own in files for file in own}
     gone = sorted(one for one in held if not {_unpacked(one), *map(str, PurePosixPath(one).parents)} & there)
     if gone:
         more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""

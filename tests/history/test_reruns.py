@@ -7,7 +7,7 @@ import pytest
 
 from interest_model.errors import DataError
 from interest_model.history.arrivals import touched_since
-from interest_model.history.raw import files_due
+from interest_model.history.raw import RawFile, files_due
 from interest_model.history.reruns import check_files, of_nights_until, without_file
 from interest_model.job import open_night
 from interest_model.nightly import run_night
@@ -55,13 +55,17 @@ def held(night) -> list[tuple]:
     return sorted((row.event_date, row.arrival_date, row.file) for row in night.read("events").collect())
 
 
+def files(*names: str) -> list[list[RawFile]]:
+    return [[RawFile(f"/raw/{name}", name, None, 1, 0) for name in names]]
+
+
 def test_what_a_missing_file_says_and_which_files_count_as_there():
     found = {"a.csv", "folder/part-1", "table/part-2"}
-    check_files("events", found, ["a.csv", "folder/part-1", "table", "b.csv"], FIRST)
-    check_files("events", found, ["."], FIRST)  # the raw folder is the table
-    check_files("events", found, ["a.csv.gz", "folder/part-1", "table"], FIRST)  # packed since
+    check_files("events", found, files("a.csv", "folder/part-1", "table", "b.csv"), FIRST)
+    check_files("events", found, files("."), FIRST)  # the raw folder is the table
+    check_files("events", found, files("a.csv.gz", "folder/part-1", "table"), FIRST)  # packed since
     with pytest.raises(DataError, match="run_date 2026-01-01 read from a.csv, folder/part-1, which .* holds no more"):
-        check_files("events", found, ["table", "other/part-1"], FIRST)
+        check_files("events", found, files("table", "other/part-1"), FIRST)
     with pytest.raises(DataError, match="and 4 more"):
         check_files("events", {f"{n}.csv" for n in range(9)}, [], FIRST)
 
@@ -78,8 +82,10 @@ def test_files_of_days_that_earlier_nights_have_read_are_not_looked_for():
 @pytest.mark.spark
 def test_a_day_without_its_file_is_told(spark, fixed_keys, log):
     (reading,) = load_source(log / "tiny.yaml").inputs
-    assert without_file(night_of(spark, log, SECOND), [reading]) == []
-    assert without_file(night_of(spark, log, date(2026, 1, 3)), [reading]) == [reading]
+    third = date(2026, 1, 3)
+    due = {day: [files_due(spark, reading, str(log), FIRST, day)] for day in (SECOND, third)}
+    assert without_file([reading], due[SECOND], SECOND) == []
+    assert without_file([reading], due[third], third) == [reading]
 
 
 @pytest.mark.spark
@@ -144,8 +150,8 @@ def test_a_night_whose_file_is_gone_keeps_its_events_and_items(spark, two_nights
             run(spark, log, SECOND, step)
     assert kept() == before
     file.touch()  # what takes its events out
-    names = [one.name for one in files_due(spark, two_nights.source.inputs[0], str(log), FIRST, SECOND)]
-    check_files("events", {file.name}, names, SECOND)
+    due = files_due(spark, two_nights.source.inputs[0], str(log), FIRST, SECOND)
+    check_files("events", {file.name}, [due], SECOND)
     file.write_text(content)
 
 
