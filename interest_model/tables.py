@@ -257,6 +257,7 @@ TOPICS = Table(
         _column("centre", "array<float>", "mean of its items' standardised vectors; empty for categories"),
         _column("vector_mean", "array<float>", "what standardises a vector; the same in each row of a version"),
         _column("vector_scale", "array<float>", "what standardises a vector; the same in each row of a version"),
+        _optional("encoder", "string", "encoder version whose vectors centre is among; null for categories"),
     ),
     checks={"known_stage": "stage in ('shown', 'base')"},
 )

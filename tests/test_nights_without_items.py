@@ -75,7 +75,7 @@ def test_a_hierarchy_can_begin_exactly_where_the_step_would_make_topics(case):
     origin, items, expected = CASES[case]
     settings = load_settings(overrides=(f"topics.origin={origin}",)).topics
     assert topics.can_begin(items, settings) is expected
-    made = topics.next_version(None, None, items, settings, "20260101")
+    made = topics.next_version(None, items, settings, "20260101")
     assert (made.base.depth > 0) is expected
 
 
@@ -147,9 +147,9 @@ def test_a_version_of_which_rules_show_nothing_comes_back_without_topics(spark, 
     rules = tmp_path / "rules.yaml"
     rules.write_text("rules: [{rule: forbid, topic: a}, {rule: forbid, topic: c}]")
     settings = load_settings(overrides=(f"topics.rules={rules}",)).topics
-    version = topics.next_version(None, None, items_of([["a", "b"], ["c", "d"]]), settings, "20260101")
+    version = topics.next_version(None, items_of([["a", "b"], ["c", "d"]]), settings, "20260101")
     assert (version.base.depth, version.shown.depth, version.tiers) == (2, 0, [])
-    rows = topics.topic_rows(version, spark.createDataFrame([], "topic_version string"), FIRST)
+    rows = topics.topic_rows(version, spark.createDataFrame([], "topic_version string"), FIRST, "e1")
     frame = spark.createDataFrame(rows)
     shown, number = topics.load_tree(frame, topics.SHOWN)
     assert shown.depth == 0 and number == topics.load_tree(frame, topics.BASE)[1]

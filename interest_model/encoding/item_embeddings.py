@@ -37,7 +37,8 @@ def items_to_encode(night: "Night", encoder: str) -> DataFrame:
     return items.where(arrived_between(night.after, run_date, "known_date"))
 
 
-def embeddings_known(night: "Night", day: datetime.date) -> DataFrame:
-    """One row of table item_embeddings per item: what was known of it on a day, by the encoder of the settings."""
-    encoded = F.col("encoder") == encoder_version(night.settings.encoder)
+def embeddings_known(night: "Night", day: datetime.date, encoder: str | None = None) -> DataFrame:
+    """One row of table item_embeddings per item: what was known of it on a day, by an encoder's version; None: by that
+    of the settings."""
+    encoded = F.col("encoder") == (encoder or encoder_version(night.settings.encoder))
     return items_known(night.read("item_embeddings").where(encoded), day)

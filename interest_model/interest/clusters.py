@@ -55,10 +55,12 @@ class Growth:
 
 
 class _Old(NamedTuple):
-    """The tree before: its children by parent, and each item's topic at every tier of it (-1: the item is new)."""
+    """The tree before, and each item's topic at every tier of it (-1: the item is new). elsewhere: its centres are
+    among the vectors of another encoder."""
 
     tree: TopicTree
     places: list[np.ndarray]
+    elsewhere: bool
 
 
 class _Node(NamedTuple):
@@ -94,9 +96,9 @@ def refit(
     Without this, two runs on vectors that have no clear clusters cut them in different ways and most ids are lost.
     Topics are matched tier by tier, within matched parents, by the assignment (Kuhn 1955) that maximises the
     Jaccard overlap of items known to both and the cosine of the centres. leaves_before (n,): position in `before` of
-    each item's leaf, -1 for new items; where not given, `assign` tells (it cannot once the encoder has changed: its
-    vectors are another space). Topics without a match get ids of this version. Raises ValueError where `before` has
-    ids of this version already.
+    each item's leaf, -1 for new items, where the vectors are of another encoder: `assign` cannot tell them then, and
+    the old centres are where the old topics' items lie now. Topics without a match get ids of this version. Raises
+    ValueError where `before` has ids of this version already.
     """
     if any(topic.startswith(_fresh_id(version, "")) for topic in before.topic_ids):
         raise ValueError(f"refit: version '{version}' has given out ids before; every refit needs its own")
@@ -106,7 +108,7 @@ def refit(
     places = [place]
     for _ in range(before.depth - 1):
         places.insert(0, np.where(places[0] >= 0, before.parents[places[0]], -1))
-    return _grow(vectors, growth, version, _Old(before, places))
+    return _grow(vectors, growth, version, _Old(before, places, elsewhere=leaves_before is not None))
 
 
 def _grow(vectors: np.ndarray, growth: Growth, version: str, old: _Old | None) -> TopicTree:
@@ -116,7 +118,7 @@ def _grow(vectors: np.ndarray, growth: Growth, version: str, old: _Old | None) -
     mean, scale = fit_standard(vectors[known])
     points = standardise(vectors[known], mean, scale)
     if old is not None:
-        old = _Old(old.tree, [place[known] for place in old.places])
+        old = _among(old, points, known)
     nodes: list[_Node] = []
     level = [_Node(0, -1, None, np.arange(len(points)), None if old is None else -1)]
     for tier in range(1, len(growth.branching) + 1):
@@ -127,12 +129,28 @@ def _grow(vectors: np.ndarray, growth: Growth, version: str, old: _Old | None) -
     return _as_tree(nodes, vectors.shape[1], version, old)._replace(mean=mean, scale=scale)
 
 
+def _among(old: _Old, points: np.ndarray, known: np.ndarray) -> _Old:
+    """The tree before over the items that have a vector. Its centres, where they are elsewhere, are moved to the means
+    of its topics' items among the points (n, d); a topic without any has a centre of zeros."""
+    places = [place[known] for place in old.places]
+    if not old.elsewhere:
+        return old._replace(places=places)
+    count = len(old.tree.topic_ids)
+    sums, sizes = np.zeros((count, points.shape[1])), np.zeros(count)
+    for place in places:
+        inside = place >= 0
+        np.add.at(sums, place[inside], points[inside])
+        sizes += np.bincount(place[inside], minlength=count)
+    centres = (sums / np.maximum(sizes, 1.0)[:, None]).astype(np.float32)
+    return _Old(old.tree._replace(centres=centres), places, elsewhere=False)
+
+
 def _children(points: np.ndarray, node: _Node, position: int, growth: Growth, old: _Old | None) -> list[_Node]:
     """The topics that `node`, itself at `position`, is split into, the largest first."""
     olds = np.zeros(0, dtype=np.int64)
     if old is not None and node.old is not None and node.tier < old.tree.depth:
         olds = np.flatnonzero(old.tree.parents == node.old)
-    start = old.tree.centres[olds] if len(olds) and old.tree.centres.shape[1] == points.shape[1] else None
+    start = old.tree.centres[olds[old.tree.centres[olds].any(axis=1)]] if len(olds) else None
     seed = np.random.default_rng([growth.seed, node.tier, position + 1])
     centres, labels = split(points[node.items], growth.branching[node.tier], growth, seed, start)
     matched: list[int | None] = [None] * len(centres)
@@ -157,7 +175,7 @@ def split(
         sample = points[np.sort(rng.choice(len(points), growth.fit_items, replace=False))]
     seed = int(rng.integers(2**31))
     fits = [_large_enough(points, _k_means(sample, k, growth, seed), growth.min_items)]
-    if start is not None and len(start) <= k and growth.keep_within >= 0:
+    if start is not None and 0 < len(start) <= k and growth.keep_within >= 0:
         moved = _k_means(sample, k, growth, seed, _with_farthest(sample, start, k))
         fits = [_large_enough(points, centres, growth.min_items) for centres in (start, moved)] + fits
     total = float(nearest(points, points.mean(axis=0, keepdims=True))[1].sum())
@@ -233,8 +251,6 @@ def match_scores(
 
 
 def _cosines(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    if old.shape[1] != new.shape[1]:  # another encoder: the spaces cannot be compared
-        return np.zeros((len(old), len(new)))
     lengths = np.linalg.norm(old, axis=1)[:, None] * np.linalg.norm(new, axis=1)[None, :]
     return old @ new.T / np.where(lengths > 0, lengths, 1.0)
 

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from interest_model.config import Topics as TopicSettings
 from interest_model.encoding.item_embeddings import embeddings_known
+from interest_model.encoding.model_files import encoder_version
 from interest_model.errors import MissingTableError
 from interest_model.history.known import items_known
 from interest_model.interest import clusters, labels, topic_rules, topic_tree
@@ -36,6 +37,15 @@ class TopicItems(NamedTuple):
     texts: list[str | None]
     paths: list[list[str] | None]
     vectors: np.ndarray
+
+
+class Former(NamedTuple):
+    """What a version in force hands on. base: its tree before the rules; age_days: how old it is; vectors (n, d) of
+    tonight's items by the encoder that its topics were learned with, None where tonight's is the same."""
+
+    base: TopicTree
+    age_days: int
+    vectors: np.ndarray | None = None
 
 
 class Version(NamedTuple):
@@ -88,18 +98,17 @@ def can_begin(items: TopicItems, settings: TopicSettings) -> bool:
     return bool(topic_tree.has_vector(items.vectors).any())
 
 
-def next_version(
-    before: TopicTree | None, age_days: int | None, items: TopicItems, settings: TopicSettings, night: str
-) -> Version:
-    """Tonight's Version. before: base tree of the version in force, age_days old; None: there is none yet.
+def next_version(former: Former | None, items: TopicItems, settings: TopicSettings, night: str) -> Version:
+    """Tonight's Version. former: the version in force; None: there is none yet.
 
-    A source whose categories form a tree keeps them; otherwise topics are learned from vectors, learned again every
-    settings.refit_days with ids kept, and in between new items go to the nearest topic.
+    A source whose categories form a tree keeps them; otherwise topics are learned from vectors, learned again with ids
+    kept every settings.refit_days and when the encoder is another one, and in between new items go to the nearest
+    topic.
     """
-    base = _tree(before, age_days, items, settings, night)
+    base = _tree(former, items, settings, night)
     tiers = topic_tree.memberships(base, items.paths, items.vectors)
-    if before is not None and base.topic_ids.tolist() == before.topic_ids.tolist():
-        base = base._replace(labels=before.labels, keywords=before.keywords)
+    if former is not None and base.topic_ids.tolist() == former.base.topic_ids.tolist():
+        base = base._replace(labels=former.base.labels, keywords=former.base.keywords)
     else:
         base = labels.label_tree(base, tiers, labels.count_words(items.texts, settings.language))
     base = topic_tree.counted(base, tiers)
@@ -109,21 +118,40 @@ def next_version(
     return Version(base, shown, tiers)
 
 
-def _tree(before: TopicTree | None, age_days, items: TopicItems, settings: TopicSettings, night: str) -> TopicTree:
-    if by_categories(before, items, settings):
+def _tree(former: Former | None, items: TopicItems, settings: TopicSettings, night: str) -> TopicTree:
+    if by_categories(None if former is None else former.base, items, settings):
         return topic_tree.from_categories(items.paths, settings.max_tiers)
     growth = clusters.Growth(
         settings.branching, settings.min_items, settings.fit_items, settings.starts, seed=settings.seed
     )
-    if before is None or not before.depth:
+    if former is None or not former.base.depth:
         return clusters.learn(items.vectors, growth, night)
-    if age_days is not None and age_days >= settings.refit_days:
-        return clusters.refit(before, items.vectors, growth, night)
-    return before
+    if former.vectors is not None:
+        leaves = topic_tree.assign(former.base, former.vectors)
+        return clusters.refit(former.base, items.vectors, growth, night, leaves)
+    if former.age_days >= settings.refit_days:
+        return clusters.refit(former.base, items.vectors, growth, night)
+    return former.base
 
 
-def topic_rows(version: Version, before: DataFrame, run_date: datetime.date) -> pa.Table | None:
-    """Rows of table topics for a new version, or None where the version in force (its rows: `before`) is the same."""
+def former_and_items(night: "Night", rows: DataFrame) -> tuple[Former | None, TopicItems]:
+    """What next_version takes: the version in force before tonight from its rows of table topics, None where there are
+    none, and tonight's items."""
+    made = rows.select("run_date", "encoder").head()
+    if made is None:
+        return None, items_of_night(night, None)
+    base, _ = load_tree(rows, BASE)
+    items = items_of_night(night, base)
+    former = Former(base, (night.run_date - made["run_date"]).days)
+    if not base.depth or base.by_category or made["encoder"] == encoder_version(night.settings.encoder):
+        return former, items
+    known = embeddings_known(night, night.run_date, made["encoder"])
+    return former._replace(vectors=with_vectors(items, known).vectors), items
+
+
+def topic_rows(version: Version, before: DataFrame, run_date: datetime.date, encoder: str) -> pa.Table | None:
+    """Rows of table topics for a new version, or None where the version in force (its rows: `before`) is the same.
+    encoder: version of the one whose vectors the items have."""
     number = topic_tree.tree_version(version.shown)
     in_force = before.select("topic_version").head()
     if in_force is not None and in_force["topic_version"] == number:
@@ -133,6 +161,7 @@ def topic_rows(version: Version, before: DataFrame, run_date: datetime.date) -> 
         columns = topic_tree.to_columns(tree)
         count = len(columns["topic_id"])
         columns |= {"stage": [stage] * count, "topic_version": [number] * count, "run_date": [run_date] * count}
+        columns["encoder"] = [None if tree.by_category else encoder] * count
         parts.append(pa.table({name: pa.array(columns[name], kind) for name, kind in _ARROW.items()}))
     return pa.concat_tables(parts)
 
@@ -141,7 +170,7 @@ _ARROW = {
     "run_date": pa.date32(), "topic_version": pa.string(), "stage": pa.string(), "topic_id": pa.string(),
     "tier": pa.int32(), "parent_id": pa.string(), "label": pa.string(), "keywords": pa.list_(pa.string()),
     "n_items": pa.int64(), "position": pa.int32(), "centre": pa.list_(pa.float32()),
-    "vector_mean": pa.list_(pa.float32()), "vector_scale": pa.list_(pa.float32()),
+    "vector_mean": pa.list_(pa.float32()), "vector_scale": pa.list_(pa.float32()), "encoder": pa.string(),
 }  # fmt: skip
 
 

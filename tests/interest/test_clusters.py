@@ -125,15 +125,31 @@ def test_another_seed_and_order_keep_the_ids_of_separated_clusters():
     assert (ids_of(before, vectors)[order] == ids_of(after, vectors[order])).all()
 
 
-def test_known_items_match_topics_across_encoders():
+@pytest.mark.parametrize("dimensions", [24, 30])
+def test_known_items_match_topics_across_encoders(dimensions):
     vectors, _ = planted(1200)
     before = learn(vectors, GROWTH, "1")
-    turned = vectors @ np.random.default_rng(6).normal(size=(24, 30)).astype(np.float32)
+    turned = vectors @ np.random.default_rng(6).normal(size=(24, dimensions)).astype(np.float32)
     leaves = assign(before, vectors)
     after = refit(before, turned, GROWTH, "2", leaves)
     assert set(after.topic_ids) == set(before.topic_ids)
     leaves[:] = -1
     assert not set(refit(before, turned, GROWTH, "2", leaves).topic_ids) & set(before.topic_ids)
+
+
+@pytest.mark.parametrize("dimensions", [16, 20])
+def test_without_any_clusters_another_encoder_starts_where_the_old_topics_lie_and_keeps_their_ids(dimensions):
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(1500, 16)).astype(np.float32)
+    growth = Growth(min_items=20, starts=2)
+    before = learn(vectors, growth, "1")
+    # the same lengths and angles in other directions
+    turn, _ = np.linalg.qr(rng.normal(size=(dimensions, dimensions)))
+    turned = np.pad(vectors, [(0, 0), (0, dimensions - 16)]) @ turn.astype(np.float32)
+    places = assign(before, vectors)
+    places[1400:] = -1  # new items
+    after = refit(before, turned, growth, "2", places)
+    assert np.mean(ids_of(before, vectors)[:1400] == ids_of(after, turned)[:1400]) >= 0.7
 
 
 def test_a_topic_that_appears_gets_an_id_of_its_night_and_the_others_stay():

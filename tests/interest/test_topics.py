@@ -1,11 +1,13 @@
 """Versions of the hierarchy from night to night, and item topics that change only where they do."""
 
 from datetime import date
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from interest_model.config import load_settings
+from interest_model.encoding import item_embeddings
 from interest_model.interest import topics
 
 pytestmark = pytest.mark.spark
@@ -29,7 +31,7 @@ def settings():
 
 
 def stored(spark, version, day):
-    rows = topics.topic_rows(version, spark.createDataFrame([], "topic_version string"), day)
+    rows = topics.topic_rows(version, spark.createDataFrame([], "topic_version string"), day, "e1")
     return spark.createDataFrame(rows)
 
 
@@ -40,31 +42,67 @@ def test_items_without_a_vector_have_a_row_of_nan(spark):
 
 
 def test_a_learned_version_survives_the_table_and_places_new_items_without_changing(spark, settings):
-    first = topics.next_version(None, None, items_of(spark, 60), settings, "20260101")
+    first = topics.next_version(None, items_of(spark, 60), settings, "20260101")
     rows = stored(spark, first, date(2026, 1, 1))
     base, number = topics.load_tree(rows, topics.BASE)
-    later = topics.next_version(base, 3, items_of(spark, 72), settings, "20260104")
+    later = topics.next_version(topics.Former(base, 3), items_of(spark, 72), settings, "20260104")
     assert later.shown.topic_ids.tolist() == first.shown.topic_ids.tolist()
-    assert topics.topic_rows(later, rows.where("stage = 'shown'"), date(2026, 1, 4)) is None
+    assert topics.topic_rows(later, rows.where("stage = 'shown'"), date(2026, 1, 4), "e1") is None
     assert len(number) == 16 and set(first.shown.tiers.tolist()) == {1, 2}
     labels = first.shown.labels[first.shown.in_tier(2)]
     assert sorted(label.split(", ")[0] for label in labels) == sorted(min(one.split()) for one in WORDS)
 
 
+def test_another_encoder_learns_anew_at_once_and_keeps_the_ids(spark, settings, monkeypatch):
+    for module in (topics, item_embeddings):
+        monkeypatch.setattr(module, "encoder_version", lambda version: version)
+    first = items_of(spark, 60)
+    turn = np.random.default_rng(5).normal(size=(12, 9))
+    texts = [(name, date(2026, 1, 1), text, None) for name, text in zip(first.item_ids, first.texts, strict=True)]
+    known = [name != "i007" for name in first.item_ids]
+    vectors = {"e1": first.vectors[known], "e2": first.vectors[known] @ turn}
+    encoded = [
+        (name, date(2026, 1, 1 if encoder == "e1" else 2), encoder, vector.tolist())
+        for encoder, rows in vectors.items()
+        for name, vector in zip(np.array(first.item_ids)[known].tolist(), rows, strict=True)
+    ]
+    kind = "item_id string, known_date date, encoder string, embedding array<float>"
+    held = {
+        "items": spark.createDataFrame(texts, "item_id string, known_date date, text string, categories array<string>"),
+        "item_embeddings": spark.createDataFrame(encoded, kind),
+    }
+    rows = stored(spark, topics.next_version(None, first, settings, "20260101"), date(2026, 1, 1))
+
+    def second(encoder):
+        chosen = SimpleNamespace(topics=settings, encoder=encoder)
+        night = SimpleNamespace(read=held.__getitem__, run_date=date(2026, 1, 2), settings=chosen)
+        version = topics.next_version(*topics.former_and_items(night, rows), settings, "20260102")
+        return version, topics.topic_rows(version, rows.where("stage = 'shown'"), date(2026, 1, 2), encoder)
+
+    same, unchanged = second("e1")
+    moved, written = second("e2")
+    assert unchanged is None and same.base.centres.shape[1] == 12
+    assert moved.base.centres.shape[1] == 9 and set(written.column("encoder").to_pylist()) == {"e2"}
+    for tier, before in zip(moved.tiers, same.tiers, strict=True):
+        assert (tier != before).nnz == 0
+    assert moved.shown.topic_ids.tolist() == same.shown.topic_ids.tolist()
+    assert moved.shown.labels.tolist() == same.shown.labels.tolist()
+
+
 def test_item_rows_change_only_where_topics_do(spark, settings):
-    version = topics.next_version(None, None, items_of(spark, 60), settings, "20260101")
+    version = topics.next_version(None, items_of(spark, 60), settings, "20260101")
     ids = items_of(spark, 60).item_ids
     rows = spark.createDataFrame(topics.item_rows(version, ids, date(2026, 1, 1)))
     assert rows.where("size(topic_ids) = 0").select("item_id").collect()[0][0] == "i007"
     base, _ = topics.load_tree(stored(spark, version, date(2026, 1, 1)), topics.BASE)
-    later = topics.next_version(base, 1, items_of(spark, 66), settings, "20260102")
+    later = topics.next_version(topics.Former(base, 1), items_of(spark, 66), settings, "20260102")
     again = spark.createDataFrame(topics.item_rows(later, items_of(spark, 66).item_ids, date(2026, 1, 2)))
     changed = {row["item_id"] for row in topics.changed_rows(again, rows).collect()}
     assert changed == {f"i{k:03d}" for k in range(60, 66)}
 
 
 def test_memberships_come_back_from_the_table(spark, settings):
-    version = topics.next_version(None, None, items_of(spark, 60), settings, "20260101")
+    version = topics.next_version(None, items_of(spark, 60), settings, "20260101")
     rows = spark.createDataFrame(topics.item_rows(version, items_of(spark, 60).item_ids, date(2026, 1, 1)))
     wanted = ["i059", "unknown", "i000"]
     tiers = topics.load_memberships(rows, date(2026, 1, 5), version.shown, wanted)
@@ -78,14 +116,14 @@ def test_memberships_come_back_from_the_table(spark, settings):
 def test_categories_that_form_a_tree_are_the_hierarchy(spark, settings):
     paths = [["home", "kitchen"], ["home", "garden"], ["sport", "ball"]]
     items = items_of(spark, 30, categories=[paths[k % 3] for k in range(30)])
-    version = topics.next_version(None, None, items, settings, "20260101")
+    version = topics.next_version(None, items, settings, "20260101")
     assert version.shown.by_category and not topics.needs_vectors(None, items, settings)
     assert topics.needs_vectors(version.base, items._replace(paths=[None, *items.paths[1:]]), settings)
     assert sorted(version.shown.labels) == ["ball", "garden", "home", "kitchen", "sport"]
 
 
 def test_the_version_in_force_is_the_newest_before_the_night(spark, settings):
-    version = topics.next_version(None, None, items_of(spark, 60), settings, "20260101")
+    version = topics.next_version(None, items_of(spark, 60), settings, "20260101")
     both = stored(spark, version, date(2026, 1, 1)).unionByName(stored(spark, version, date(2026, 1, 8)))
     for night, included, expected in (
         (date(2026, 1, 8), False, date(2026, 1, 1)),
@@ -98,7 +136,7 @@ def test_the_version_in_force_is_the_newest_before_the_night(spark, settings):
 
 
 def test_a_log_without_items_has_no_topics(spark, settings):
-    version = topics.next_version(None, None, items_of(spark, 0), settings, "20260101")
+    version = topics.next_version(None, items_of(spark, 0), settings, "20260101")
     assert len(version.shown.topic_ids) == 0
     assert topics.item_rows(version, [], date(2026, 1, 1)).num_rows == 0
 
@@ -106,13 +144,15 @@ def test_a_log_without_items_has_no_topics(spark, settings):
 def test_categories_that_stay_keep_their_version_and_a_new_one_makes_another(spark, settings):
     paths = [["home", "kitchen"], ["home", "garden"], ["sport", "ball"]]
     items = items_of(spark, 30, categories=[paths[k % 3] for k in range(30)])
-    first = topics.next_version(None, None, items, settings, "20260101")
+    first = topics.next_version(None, items, settings, "20260101")
     rows = stored(spark, first, date(2026, 1, 1))
     base, _ = topics.load_tree(rows, topics.BASE)
     shown = rows.where("stage = 'shown'")
     more = items_of(spark, 31, categories=[paths[k % 3] for k in range(31)])
-    same = topics.next_version(base, 1, more, settings, "20260102")
-    assert topics.topic_rows(same, shown, date(2026, 1, 2)) is None
+    same = topics.next_version(topics.Former(base, 1), more, settings, "20260102")
+    assert topics.topic_rows(same, shown, date(2026, 1, 2), "e1") is None
     assert same.shown.keywords == first.shown.keywords and same.shown.n_items.sum() > first.shown.n_items.sum()
-    wider = topics.next_version(base, 1, more._replace(paths=[["zoo", "bear"], *more.paths[1:]]), settings, "20260102")
-    assert topics.topic_rows(wider, shown, date(2026, 1, 2)).num_rows == 2 * (len(first.shown.topic_ids) + 2)
+    wider = topics.next_version(
+        topics.Former(base, 1), more._replace(paths=[["zoo", "bear"], *more.paths[1:]]), settings, "20260102"
+    )
+    assert topics.topic_rows(wider, shown, date(2026, 1, 2), "e1").num_rows == 2 * (len(first.shown.topic_ids) + 2)
