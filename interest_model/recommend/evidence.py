@@ -12,19 +12,26 @@ from interest_model.recommend.member_scores import once
 from interest_model.recommend.sparse_scores import lookup
 
 NAMED = 3  # own items named for a row at most
+_PAIRS_AT_ONCE = 2**18  # of a row and an own item: two vectors of each are held
 
 
 class _Own(NamedTuple):
-    """Distinct pairs (p,) of user and own item, by user, consumed last first. indptr (n_users + 1,); items, last_days,
-    own, own_recent, taken (p,): what the item counts with the long and with the short half life, and counted once, in
-    any unit of the user's."""
+    """Distinct pairs (p,) of user and own item, by user, consumed last first. users, items, last_days; own, own_recent,
+    taken: what the item counts with the long and with the short half life, and counted once, in any unit of the
+    user's."""
 
-    indptr: np.ndarray
+    users: np.ndarray
     items: np.ndarray
     last_days: np.ndarray
     own: np.ndarray
     own_recent: np.ndarray
     taken: np.ndarray
+
+    def counting(self, member: str) -> tuple["_Own", np.ndarray]:
+        """The pairs that count for a member, and what each does: of its latest events only, but for `own`."""
+        counted = {"own": self.own, "ease": self.taken, "factors": self.taken}.get(member, self.own_recent)
+        some = counted > 0
+        return _Own(*(column[some] for column in self)), counted[some]
 
 
 def speaking_for(context: Context, model: Model, rows) -> tuple[np.ndarray, np.ndarray]:
@@ -40,10 +47,16 @@ def speaking_for(context: Context, model: Model, rows) -> tuple[np.ndarray, np.n
         asked = np.flatnonzero(origins == MEMBERS.index(name))
         if not len(asked):
             continue
-        row, pair, strength = _strengths(model, name, own, users[asked], items[asked])
-        for rank, place in enumerate(_largest(row, strength)):
-            best, at = pair[place], asked[row[place]]
-            because[at, rank], because_days[at, rank] = own.items[best], own.last_days[best]
+        counting, counted = own.counting(name)
+        crossed = _itself if name in ("own", "own_recent") else _crossed
+        for places, row, pair in crossed(counting, users[asked], items[asked]):
+            at = asked[places]
+            strength = counted[pair] * links(model, name, counting.items[pair], items[at][row])
+            some = strength > 0
+            row, pair, strength = row[some], pair[some], strength[some]
+            for rank, place in enumerate(_largest(row, strength)):
+                best, found = pair[place], at[row[place]]
+                because[found, rank], because_days[found, rank] = counting.items[best], counting.last_days[best]
     return because, because_days
 
 
@@ -72,21 +85,33 @@ def _own_items(context: Context, model: Model) -> _Own:
     users, items = keys // n_items, keys % n_items
     order = np.lexsort((-days, users))
     users, items = users[order], items[order]
-    indptr = np.searchsorted(users, np.arange(histories.n_users + 1))
     counted = (lookup(one, users, items) for one in (own, recent, taken))
-    return _Own(indptr, items, days[order], *counted)
+    return _Own(users, items, days[order], *counted)
 
 
-def _strengths(model: Model, member: str, own: _Own, users: np.ndarray, items: np.ndarray):
-    """Row (k,) ascending, pair of `own` (k,) and what it adds to the member's score of the row's item (k,), where it
-    adds anything; users, items: of the rows."""
-    counts = np.diff(own.indptr)[users]
-    row = np.repeat(np.arange(len(users)), counts)
-    pair = np.arange(len(row)) + np.repeat(own.indptr[:-1][users] - (np.cumsum(counts) - counts), counts)
-    counted = {"own": own.own, "ease": own.taken, "factors": own.taken}.get(member, own.own_recent)
-    strength = counted[pair] * links(model, member, own.items[pair], items[row])
-    some = strength > 0
-    return row[some], pair[some], strength[some]
+_Pairs = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""Places of some rows, row (k,) ascending among them, and pair of _Own (k,): of own items that may speak for it."""
+
+
+def _crossed(own: _Own, users: np.ndarray, items: np.ndarray) -> _Pairs:
+    """Each row, users (r,) and items (r,), with all own items of its user; few rows at a time where a user has many."""
+    indptr = np.searchsorted(own.users, np.arange(users.max(initial=-1) + 2))
+    counts = np.diff(indptr)[users]
+    block = (np.cumsum(counts) - counts) // _PAIRS_AT_ONCE
+    for places in np.split(np.arange(len(users)), np.flatnonzero(np.diff(block)) + 1):
+        few = counts[places]
+        row = np.repeat(np.arange(len(places)), few)
+        yield places, row, np.arange(len(row)) + np.repeat(indptr[users[places]] - (np.cumsum(few) - few), few)
+
+
+def _itself(own: _Own, users: np.ndarray, items: np.ndarray) -> _Pairs:
+    """Each row, users (r,) and items (r,), with the same item among its user's own, where it is there."""
+    width = max(own.items.max(initial=0), items.max(initial=0)) + 1
+    keys, wanted = own.users * width + own.items, users * width + items
+    order = np.argsort(keys)
+    place = np.searchsorted(keys[order], wanted)
+    row = np.flatnonzero(np.append(keys[order], -1)[place] == wanted)
+    yield np.arange(len(users)), row, order[place[row]]
 
 
 def links(model: Model, member: str, own: np.ndarray, items: np.ndarray) -> np.ndarray:
