@@ -7,6 +7,7 @@
       DataError                   4   rows or tables: names table, day and key
         ContractError             4   a frame does not fit its table's contract
         MissingTableError         4   a table or a day that should be there is not
+        OtherCodeError            4   a stored model that other code wrote
       ClaimError                  5   another run holds the day
       SetupError                  6   Java, jars, disk, keys: names the remedy
       CheckError                  7   a night's own checks failed; nothing was issued
@@ -53,6 +54,10 @@ class ContractError(DataError):
 
 class MissingTableError(DataError):
     """A table or a day that an earlier step should have written is not there."""
+
+
+class OtherCodeError(DataError):
+    """A stored model whose columns mean something else to this code."""
 
 
 class ClaimError(InterestModelError):

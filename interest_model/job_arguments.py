@@ -4,6 +4,8 @@ import argparse
 from datetime import date
 from pathlib import Path
 
+from interest_model.errors import UsageError
+
 
 def day(text: str) -> date:
     """A day of the form YYYY-MM-DD."""
@@ -40,18 +42,33 @@ def add_backtest_arguments(parser: argparse.ArgumentParser) -> None:
     """Those of a night, and which offline protocol is judged."""
     add_night_arguments(parser)
     parser.add_argument("--protocol", choices=PROTOCOLS, required=True)
-    parser.add_argument("--nights", type=positive, default=7, help="of replay: the latest nights that have been judged")
+    parser.add_argument("--nights", type=positive, help="of replay: the latest nights that have been judged (7)")
     parser.add_argument(
         "--last-night",
         type=day,
         help="of replay: the last one (default: the latest whose shortest horizon has ended)",
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the draws of loo-shuffled")
+    parser.add_argument("--seeds", type=int, nargs="+", help="of the draws of loo-shuffled (1 2 3)")
     parser.add_argument(
         "--split", type=Path, help="folder to write what benchmarks/peers reads into; nothing is judged"
     )
     parser.add_argument("--peers", type=Path, help="that folder, with the lists that peers put there: judged too")
     parser.add_argument("--markdown", type=Path, help="file for the figures as Markdown tables")
+
+
+def checked_backtest(given: argparse.Namespace) -> argparse.Namespace:
+    """The arguments with --nights and --seeds filled in; UsageError where something is given that the protocol, or
+    --split, ignores."""
+    kinds = {"--nights": "replay", "--last-night": "replay", "--seeds": "loo-shuffled"}
+    for name, protocol in kinds.items():
+        if getattr(given, name[2:].replace("-", "_")) is not None and given.protocol != protocol:
+            raise UsageError(f"{name}: means nothing to --protocol {given.protocol}", f"it belongs to {protocol}")
+    if given.split and (given.peers or given.markdown):
+        raise UsageError("--split: nothing is judged, so --peers and --markdown mean nothing", "run once for each")
+    if given.dry_run:
+        raise UsageError("--dry-run: a backtest has no steps to tell of", "leave it out")
+    given.nights, given.seeds = given.nights or 7, given.seeds or [1, 2, 3]
+    return given
 
 
 def write_text(file: Path | None, text: str) -> None:

@@ -10,7 +10,7 @@ from interest_model.evaluation.report import day_metrics
 from interest_model.flow import JOBS
 from interest_model.job import Night
 from interest_model.report import StepRecord
-from interest_model.runs import end_run, raw_hash_of_events, record_start, record_steps, recorded_steps
+from interest_model.runs import end_run, noted, record_start, record_steps, recorded_steps
 from interest_model.settings_names import check_names
 from interest_model.tracking import Tracker
 
@@ -59,7 +59,8 @@ def close_night(night: Night) -> None:
     total.seconds, total.state = round(sum(step.seconds for step in done), 3), "done"
     for step in done:
         total.inputs, total.outputs = step.inputs | total.inputs, total.outputs | step.outputs
-    night.note_raw_files(raw_hash_of_events(night))
+    night.note_raw_files(noted(night, "events", "raw_hash"))
+    night.model_version = noted(night, "ranker", "model_version")
     record_steps(night.storage, night, [total])
     night.claim.release()
     night.metrics = day_metrics(night.read("evaluation"), night.run_date)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -39,7 +40,11 @@ def sql(options: argparse.Namespace) -> None:
     storage = _open(options.warehouse)
     for name in storage.existing():
         storage.read(name).createOrReplaceTempView(name)
-    _print(storage.spark.sql(options.query), options.rows)
+    try:
+        _print(storage.spark.sql(options.query), options.rows)
+    except AnalysisException as error:  # a typo in the query, or a name that no table has
+        told = str(error).split("\n\nJVM stacktrace")[0]
+        raise UsageError(f"query: {told}", "docs/tables.md has the tables and their columns") from error
 
 
 def show(options: argparse.Namespace) -> None:
@@ -170,10 +175,14 @@ def metrics(options: argparse.Namespace) -> None:
     """Figures of all nights of a range together: per variant, horizon and model, with 95 % intervals over users."""
     last = options.to or options.run_date
     judged = _open(options.warehouse).read("evaluation").where(F.col("protocol") == options.protocol)
-    rows = pooled_rows(judged.where(F.col("run_date").between(options.run_date, last)), options.segment, options.k)
+    judged = judged.where(F.col("run_date").between(options.run_date, last))
+    rows = pooled_rows(judged, options.segment, options.k)
     if not rows:
         what = f"protocol {options.protocol}, {options.run_date} to {last}, segment {options.segment}, k {options.k}"
-        raise MissingTableError(f"table evaluation: nothing judged ({what})", "run those nights, or jobs/backtest.py")
+        there = judged.where("metric = 'ndcg'").select("segment", "k").distinct().orderBy("segment", "k").collect()
+        known = ", ".join(f"{row['segment']} at {row['k']}" for row in there)
+        remedy = f"there are: {known}" if known else "run those nights, or jobs/backtest.py"
+        raise MissingTableError(f"table evaluation: nothing judged ({what})", remedy)
     print(text_table(rows))
 
 
@@ -222,11 +231,17 @@ def _keys(storage: Storage) -> Keys:
 
 def _write_csv(frame: DataFrame, path: Path) -> None:
     # rows come partition by partition: no day is ever whole in the driver's memory
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(frame.columns)
-        for row in frame.toLocalIterator(prefetchPartitions=True):
-            writer.writerow(json.dumps(value) if isinstance(value, list) else value for value in row)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f".{path.name}.{os.getpid()}")  # what is cut off never stands under the name asked for
+    try:
+        with half.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(frame.columns)
+            for row in frame.toLocalIterator(prefetchPartitions=True):
+                writer.writerow(json.dumps(value) if isinstance(value, list) else value for value in row)
+        half.rename(path)
+    finally:
+        half.unlink(missing_ok=True)
 
 
 def _open(warehouse: str) -> Storage:

@@ -52,11 +52,12 @@ def done_with_same_inputs(night: "Night") -> bool:
     )
 
 
-def raw_hash_of_events(night: "Night") -> str | None:
-    """The raw_hash that this run's step events noted before it read the files, as a process of its own."""
+def noted(night: "Night", job: str, column: str) -> str | None:
+    """What one of this run's steps, as a process of its own, noted: raw_hash before it read the files, model_version of
+    the ranker that it made."""
     mine = night.read("runs").where(f"run_date = DATE'{night.run_date}' and run_id = '{night.run_id}'")
-    row = mine.where("job = 'events'").head()
-    return None if row is None else row["raw_hash"]
+    row = mine.where(f"job = '{job}'").head()
+    return None if row is None else row[column]
 
 
 def record_start(storage: Storage, night: "Night") -> None:

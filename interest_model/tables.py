@@ -521,7 +521,9 @@ RUNS = Table(
         _column("settings_hash", "string", "32 digits of sha2-256 of what settings change tables, 32 of the mapping"),
         _column("raw_hash", "string", "sha2-256 of name, size and change time of the raw files that the night reads"),
         _column("code_revision", "string", "git revision, or the package version"),
-        _optional("model_version", "string", "the night's own ranker, on all its steps; null: none was made"),
+        _optional(
+            "model_version", "string", "the night's own ranker; null: none made, or the step ran apart before it"
+        ),
         _optional("message", "string", "the error of a failed run; null otherwise"),
         _column("inputs", "map<string,long>", "table versions read"),
         _column("outputs", "map<string,long>", "table versions written"),

@@ -104,7 +104,7 @@ def _content(night: "Night", total: StepRecord, steps: Sequence[StepRecord]) -> 
     for section, values in asdict(night.settings).items():
         parameters |= {f"{section}.{key}": value for key, value in values.items()}
     parameters["tracking.uri"] = without_password(night.settings.tracking.uri)
-    parameters |= {f"input.{name}": version for name, version in night.storage.versions_read.items()}
+    parameters |= {f"input.{name}": version for name, version in total.inputs.items()}
     metrics: dict[str, float] = {"seconds": total.seconds}
     for step in steps:
         metrics[f"{step.job}/seconds"] = step.seconds

@@ -7,7 +7,7 @@ from interest_model.evaluation.backtest import backtest, cuts, facts, write_spli
 from interest_model.evaluation.report import summary
 from interest_model.history.known import events_known
 from interest_model.job import Night, guarded, run_alone
-from interest_model.job_arguments import add_backtest_arguments, write_text
+from interest_model.job_arguments import add_backtest_arguments, checked_backtest, write_text
 from interest_model.nightly import tracker_of
 from interest_model.recommend.consumption import consumed
 
@@ -33,5 +33,5 @@ def run(night: Night, given: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     add_backtest_arguments(parser)
-    arguments = parser.parse_args()
-    raise SystemExit(guarded(lambda: run_alone("backtest", lambda night: run(night, arguments), arguments)))
+    given = parser.parse_args()
+    raise SystemExit(guarded(lambda: run_alone("backtest", lambda night: run(night, given), checked_backtest(given))))

@@ -7,12 +7,13 @@ import json
 import shutil
 from datetime import date
 from functools import partial
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
 from cryptography.fernet import Fernet
 
-from interest_model import commands
+from interest_model import commands, reading
 from interest_model.cli import main
 from interest_model.errors import CheckError, DataError, MissingTableError, SetupError, UsageError
 from interest_model.history.events import rejected_rows
@@ -44,6 +45,12 @@ def test_sql_sees_every_table_by_name(night_warehouse, capsys):
     query = "select count(distinct user_id) n from daily_recommendations where rank = 1"
     commands.sql(given(night_warehouse, query=query, rows=5))
     assert int(capsys.readouterr().out.split()[-1]) > 10
+
+
+def test_a_query_that_cannot_run_is_a_wrong_argument(night_warehouse):
+    for query in ("selekt 1", "select no_such_column from events", "select 1 from no_such_table"):
+        with pytest.raises(UsageError, match=r"query: (?s:.*)docs/tables.md"):
+            commands.sql(given(night_warehouse, query=query, rows=5))
 
 
 def test_show_finds_a_user_by_pseudonym_and_by_the_logs_own_id(spark, night_warehouse, sample_log, capsys):
@@ -152,8 +159,11 @@ def test_metrics_pools_the_nights(night_warehouse, capsys):
     commands.metrics(given(night_warehouse, run_date=date(2026, 1, 8), to=NIGHT, **asked))
     printed = capsys.readouterr().out
     assert "ranker" in printed and "popular_7_days" in printed and "ranker_leads_by" in printed
-    with pytest.raises(MissingTableError, match="nothing judged"):
+    with pytest.raises(MissingTableError, match=r"nothing judged(?s:.*)run those nights"):
         commands.metrics(given(night_warehouse, run_date=date(2026, 3, 1), to=None, **asked))
+    for wrong in ({"k": 20}, {"segment": "heavy"}):
+        with pytest.raises(MissingTableError, match=r"there are: all at 10, all at 50, heavy_users at 10"):
+            commands.metrics(given(night_warehouse, run_date=date(2026, 1, 8), to=NIGHT, **asked | wrong))
 
 
 def test_backfill_skips_what_is_done_and_does_it_again_for_other_settings(
@@ -204,3 +214,14 @@ def test_a_wrong_folder_is_named_and_has_its_exit_code(tmp_path, capsys):
     assert (
         main(["run", *arguments[:2], "--source", "nosuch", "--raw", str(tmp_path), "--warehouse", str(tmp_path)]) == 3
     )
+
+
+def test_an_export_that_is_cut_off_leaves_no_half_file_behind(tmp_path):
+    def rows(prefetchPartitions):
+        yield ("u1", 1)
+        raise RuntimeError("the disk is full")
+
+    frame = SimpleNamespace(columns=["user_id", "rank"], toLocalIterator=rows)
+    with pytest.raises(RuntimeError):
+        reading._write_csv(frame, tmp_path / "new" / "lists.csv")
+    assert not list((tmp_path / "new").iterdir())

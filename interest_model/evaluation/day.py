@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -9,16 +10,55 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from interest_model.config import Evaluation
+from interest_model.errors import MissingTableError, OtherCodeError
 from interest_model.evaluation import judging
 from interest_model.evaluation.metrics import UNKNOWN_ITEMS
+from interest_model.history.known import events_known
 from interest_model.on_executors import Batches, gather_rows, map_batches
 from interest_model.recommend.blend import Model
+from interest_model.recommend.consumption import consumed, end_of_day, ranker_histories
+from interest_model.recommend.daily import load_model
+
+if TYPE_CHECKING:
+    from interest_model.job import Night
 
 USERS_AT_ONCE = 5_000
 _SUMS_DDL = (
     "variant string, model string, metric string, k int, segment string, total double, n_users bigint, "
     "boot_sums array<double>, boot_weights array<double>, listed binary"
 )
+
+
+def day_sums(night: "Night", list_date: datetime.date) -> judging.Sums:
+    """What the days since list_date say about the lists of that day; nothing where maker_of has no model."""
+    lists, known = (
+        night.read("daily_recommendations").where(F.col("run_date") == F.lit(list_date)),
+        night.known_events(),
+    )
+    if (model := maker_of(lists, night, list_date)) is None:
+        return judging.Sums()
+    truth = truth_of(consumed(known), list_date, night.run_date)
+    before = consumed(events_known(known, list_date)).join(truth.select("user_id"), "user_id", "left_semi")
+    histories = ranker_histories(before, model.item_ids, night.settings.ranker)
+    at_day, settings = end_of_day(list_date, night.source.zone), night.settings.evaluation
+    return judged(cases(truth, histories, lists, model.item_ids), model, at_day, settings, night.source.repeats)
+
+
+def maker_of(lists: DataFrame, night: "Night", list_date: datetime.date) -> Model | None:
+    """The model that made the lists of a day; None, which is said, where there are none or it cannot be asked."""
+    made_by = lists.select("model_version").head()
+    if made_by is None:
+        return None
+    try:
+        model, version = load_model(night.storage.read_day("ranker_models", list_date))
+    except (MissingTableError, OtherCodeError) as error:
+        night.reporter.say(f"{night.run_date}: the lists of {list_date} are not judged: {error}")
+        return None
+    if version != made_by[0]:
+        said = f"model {made_by[0]} made them, table ranker_models has {version}: run that night again"
+        night.reporter.say(f"{night.run_date}: the lists of {list_date} are not judged: {said}")
+        return None
+    return model
 
 
 def truth_of(consumption: DataFrame, list_date: datetime.date, run_date: datetime.date) -> DataFrame:
@@ -43,7 +83,8 @@ def cases(truth: DataFrame, histories: DataFrame, lists: DataFrame | None, item_
     known = wanted.join(histories, "user_id", "left")
     if lists is None:
         return known.withColumn("listed", F.lit(None).cast("array<int>"))
-    ranked = lists.join(F.broadcast(wanted.select("user_id")), "user_id").join(positions, "item_id").groupBy("user_id")
+    judged_lists = lists.join(wanted.select("user_id"), "user_id", "left_semi")
+    ranked = judged_lists.join(positions, "item_id").groupBy("user_id")
     ordered = ranked.agg(F.sort_array(F.collect_list(F.struct("rank", "item"))).alias("ordered"))
     listed = ordered.select("user_id", F.col("ordered")["item"].cast("array<int>").alias("listed"))
     return known.join(listed, "user_id", "left")

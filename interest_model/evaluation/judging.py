@@ -2,7 +2,8 @@
 
 Who is judged: users who took something in the days after. Users without anything to find (in the novel variant: who
 took only items they had before) are not judged. A user with history and truth but no list counts zero. Users without
-history are judged on the list everybody gets, in the segment no_history, and nowhere else.
+history (who may have acted and consumed nothing) are judged in the segment no_history and nowhere else: on the list
+issued to them, else on the one everybody gets.
 """
 
 from collections.abc import Mapping, Sequence
@@ -150,7 +151,7 @@ def judge(cases: Cases, model: Model, at_day: float, settings: Evaluation, repea
         for variant in ("novel", "repeat") if repeats else ("novel",):
             given = (issued, issued and (variant == "repeat") == repeats)
             _judge_known(_chosen(chunk, known), model, at_day, (variant, *given), settings, sums)
-            _judge_unknown(_chosen(chunk, ~known), model, at_day, variant, settings, sums)
+            _judge_unknown(_chosen(chunk, ~known), model, at_day, (variant, given[1]), settings, sums)
     return sums
 
 
@@ -211,8 +212,10 @@ def _judge_known(cases: Cases, model: Model, at_day: float, kind, settings: Eval
         _add(sums, (variant, name), items, users)
 
 
-def _judge_unknown(cases: Cases, model: Model, at_day: float, variant: str, settings: Evaluation, sums: Sums) -> None:
-    """Users without history: everybody gets the same list, by decayed popularity or by the 7 days' count."""
+def _judge_unknown(cases: Cases, model: Model, at_day: float, kind, settings: Evaluation, sums: Sums) -> None:
+    """Users without history: one list for all, by decayed popularity or by the 7 days' count, but for those that had
+    one of their own. kind: variant, whether issued lists stand for the ranker in this variant."""
+    variant, stands = kind
     cases = _with_something_to_find(cases, model, variant)
     n = cases.histories.n_users
     if not n:
@@ -227,7 +230,15 @@ def _judge_unknown(cases: Cases, model: Model, at_day: float, variant: str, sett
         items = np.full(max(settings.cutoffs), -1)
         best, _ = sparse_scores.popular_list(scores, len(items))
         items[: len(best)] = best
-        _add(sums, (variant, name), np.tile(items, (n, 1)), users)
+        items = np.tile(items, (n, 1))
+        _add(sums, (variant, name), _own_or(cases.listed, items) if stands and name == RANKER else items, users)
+
+
+def _own_or(listed: np.ndarray, common: np.ndarray) -> np.ndarray:
+    """(u, length) -1 padded: each user's row of `listed` where it holds anything, else of `common`."""
+    length = max(listed.shape[1], common.shape[1])
+    own, common = (np.pad(one, [(0, 0), (0, length - one.shape[1])], constant_values=-1) for one in (listed, common))
+    return np.where((listed >= 0).any(axis=1)[:, None], own, common)
 
 
 def _with_something_to_find(cases: Cases, model: Model, variant: str) -> Cases:

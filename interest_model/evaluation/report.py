@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from interest_model.config import METRICS_AT
+from interest_model.errors import DataError
 from interest_model.evaluation import bootstrap
 from interest_model.evaluation.judging import RANKER
 from interest_model.evaluation.markdown import page
@@ -51,7 +52,9 @@ def pooled(evaluation: DataFrame, segment: str = "all", k: int = METRICS_AT) -> 
     """
     held: dict[tuple, dict[str, list]] = {}
     nights: dict[tuple, dict[tuple, np.ndarray]] = defaultdict(dict)
-    for row in _figures(evaluation, segment, k, _POOLED).collect():
+    found = _figures(evaluation, segment, k, _POOLED).collect()
+    _check_alike(found)
+    for row in found:
         figures = held.setdefault((row["variant"], row["horizon_days"], row["model"]), {})
         one = figures.setdefault(row["metric"], [0.0, 0, 0.0, 0.0, 0])
         total = (row["value"] or 0.0) * row["n_users"]
@@ -62,6 +65,17 @@ def pooled(evaluation: DataFrame, segment: str = "all", k: int = METRICS_AT) -> 
             nights[row["variant"], row["horizon_days"], row["model"]][moment] = np.stack(more[2:4])
     rows = [_pooled(key, figures) | _lead(key, nights) for key, figures in held.items()]
     return sorted(rows, key=lambda row: (row["variant"], row["horizon_days"], -row["ndcg"], row["model"]))
+
+
+def _check_alike(rows: Sequence) -> None:
+    """DataError where nights were judged with other numbers of replicates: their sums cannot be added."""
+    numbers = {len(row["boot_sums"]): row["run_date"] for row in rows}
+    if len(numbers) > 1:
+        told = ", ".join(f"{number} on {day}" for number, day in sorted(numbers.items()))
+        raise DataError(
+            f"table evaluation: evaluation.bootstrap_replicates was not the same on all nights ({told})",
+            "ask for nights judged alike, or run the step evaluate_day of the others again",
+        )
 
 
 def _figures(evaluation: DataFrame, segment: str, k: int, metrics: Sequence[str] = _SHOWN) -> DataFrame:

@@ -17,7 +17,7 @@ from interest_model.history.known import items_known
 from interest_model.interest.states import state_settings
 from interest_model.interest.topics import deepest_tier
 from interest_model.on_executors import Batches, gather_rows, map_batches, map_users
-from interest_model.recommend import audience, candidates, explanation, fit, members, model_rows, scoring
+from interest_model.recommend import audience, candidates, explanation, fit, members, scoring, stored
 from interest_model.recommend.attributes import ItemAttributes, KnownItems, attributes_of
 from interest_model.recommend.blend import NO_SEQUENCE, Audience, Collaborative, ItemTopics, Model, SequenceMember
 from interest_model.recommend.candidates import Past
@@ -164,9 +164,8 @@ def _acted(start: float, end: float) -> Column:
 
 
 def load_model(rows: DataFrame) -> tuple[Model, str]:
-    """The model and its version from one day's rows of table ranker_models."""
-    table = rows.toArrow()
-    return Model.from_arrays(model_rows.from_rows(table)), table.column("model_version")[0].as_py()
+    """The model and its version from one day's rows of table ranker_models, see stored.from_table."""
+    return stored.from_table(rows.toArrow())
 
 
 def daily_lists(

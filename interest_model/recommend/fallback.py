@@ -15,7 +15,7 @@ def fallback_lists(consumption: DataFrame, model: Model, at_day: float, settings
     """Rows of table fallback_recommendations, without run_date and model_version.
 
     Popularity decays with the half life that the night's ranker found. A place has a list of its own where at least
-    fallback_place_events consumptions of the last active_days happened there.
+    fallback_place_events consumptions of the last active_days happened there, and the half life has left any of them.
     """
     overall = _overall(consumption, model, settings.list_length)
     return overall.unionByName(_by_place(consumption, float(model.half_lives[0]), at_day, settings))
@@ -41,12 +41,10 @@ def _by_place(consumption: DataFrame, half_life: float, at_day: float, settings:
     sums = recent.groupBy("place_id", "item_id").agg(F.sum(decay).alias("popularity"), F.count("*").alias("events"))
     place = Window.partitionBy("place_id")
     # rounded, so that the order in which Spark adds cannot reverse two items that are level
+    left = F.sum("popularity").over(place)
     ranked = sums.withColumns(
-        {
-            "here": F.sum("events").over(place),
-            "share": F.round(F.col("popularity") / F.sum("popularity").over(place), 9),
-        }
-    ).where(F.col("here") >= settings.fallback_place_events)
+        {"here": F.sum("events").over(place), "share": F.round(F.try_divide(F.col("popularity"), left), 9)}
+    ).where((F.col("here") >= settings.fallback_place_events) & F.col("share").isNotNull())
     best = place.orderBy(F.desc("share"), "item_id")
     return (
         ranked.withColumn("rank", F.row_number().over(best))

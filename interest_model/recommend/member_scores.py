@@ -69,6 +69,8 @@ def _newest(histories: Histories, at_day: float) -> np.ndarray:
 def tempered(matrix: sp.csr_matrix) -> sp.csr_matrix:
     """Every row divided by the square root of its largest value: half way between absolute scores, by which people with
     long histories drown what is common to all, and relative ones, by which people with short ones say as much."""
+    if not matrix.shape[1]:  # nothing was ever consumed
+        return matrix.tocsr()
     best = np.maximum(matrix.max(axis=1).toarray().ravel(), 1e-12)
     scaled = matrix.tocsr().copy()
     scaled.data = (scaled.data / np.repeat(np.sqrt(best), np.diff(scaled.indptr))).astype(np.float32)

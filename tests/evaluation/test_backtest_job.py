@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from interest_model.config import load_settings
 from interest_model.errors import DataError
 from interest_model.job import open_night
-from interest_model.job_arguments import add_backtest_arguments
+from interest_model.job_arguments import add_backtest_arguments, checked_backtest
 from interest_model.storage import Storage, schema_of
 from interest_model.tables import EVALUATION
 from tests.nights import options
@@ -42,7 +42,8 @@ def backtest(spark, sample_log, warehouse):
         add_backtest_arguments(parser)
         plain = ["--run-date", str(day), "--source", "shop", "--raw", str(sample_log), "--warehouse", str(warehouse)]
         night = open_night(options(sample_log, warehouse, day, set=[*QUICK, *settings]), day, spark)
-        night.run_step("backtest", lambda night: job.run(night, parser.parse_args([*plain, *given])))
+        asked = checked_backtest(parser.parse_args([*plain, *given]))
+        night.run_step("backtest", lambda night: job.run(night, asked))
         rows = Storage(spark, str(warehouse)).read("evaluation").drop("boot_sums", "boot_weights")
         return rows.where(F.col("protocol") == ("refit" if "replay" in given else given[1])).toPandas()
 

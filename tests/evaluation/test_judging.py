@@ -107,6 +107,20 @@ def test_people_without_history_are_judged_on_the_fallback_list_and_nowhere_else
     assert found.value(("novel", "ranker", "ndcg", 2, "no_history")) == 1.0
 
 
+def test_who_acted_without_consuming_is_judged_on_the_list_they_were_issued(board):
+    """Viewers of a shop are listed for by what everybody buys, made diverse: not the list of people never seen."""
+    _, model = board
+    common = scoring.fallback(model, 4)[0].tolist()
+    issued = [item for item in range(N_ITEMS) if item not in common][:2]
+    known = histories({"viewer": [], "nobody": []})
+    for repeats, own in ((False, "novel"), (True, "repeat")):
+        given = cases(known, {0: [issued[1]], 1: [common[0]]}, {0: issued})
+        found = judging.judge(given, model, 40.0, SETTINGS, repeats)
+        assert found.value((own, "ranker", "ndcg", 2, "no_history")) == pytest.approx((1 / np.log2(3) + 1) / 2)
+        assert found.value((own, "popularity", "ndcg", 2, "no_history")) == 0.5
+    assert found.value(("novel", "ranker", "ndcg", 2, "no_history")) == 0.5  # issued lists are of the other variant
+
+
 def test_segments_split_the_users(board):
     world, model = board
     short = histories(

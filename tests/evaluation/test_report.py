@@ -44,6 +44,15 @@ def test_rounds_are_pooled_over_users(evaluation):
     assert text["ranker_leads_by"] == "+0.0410 to +0.0790" and text["recall_95"] == "0.0810 to 0.1190"
 
 
+def test_nights_of_other_numbers_of_replicates_are_not_added(spark, evaluation):
+    from interest_model.errors import DataError
+    from interest_model.evaluation.report import pooled
+
+    other = spark.createDataFrame([row("ranker", "ndcg", 3, 0.2, 2, [0.4, 0.2, 0.1])], DDL)
+    with pytest.raises(DataError, match="bootstrap_replicates was not the same on all nights .2 on .*, 3 on "):
+        pooled(evaluation.unionByName(other))
+
+
 def test_a_model_that_some_rounds_lack_is_led_on_the_others(spark, evaluation):
     from interest_model.evaluation.report import pooled
 

@@ -1,12 +1,13 @@
 """The ranker over Spark gives what the same steps give without it, whatever the partitions."""
 
 import datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from interest_model.config import load_settings
-from interest_model.errors import CheckError
+from interest_model.errors import CheckError, DataError
 from interest_model.recommend import model_rows, popularity, scoring
 from interest_model.recommend.attributes import no_attributes
 from interest_model.recommend.blend import MEMBERS
@@ -163,3 +164,35 @@ def test_sound_lists_pass(spark):
 
     rows = [("a", ["x", "y"], [1.0, 1.0], ["o"] * 2, ["r"] * 2), ("b", ["x"], [1.0], ["o"], ["r"])]
     check_lists(spark.createDataFrame(rows, LIST), spark.createDataFrame([("a",), ("b",)], "user_id string"), 2)
+
+
+def test_events_that_consume_nothing_are_named_before_lists_are_tried(spark):
+    """A mapping whose condition of consumption never holds, or a log before its first purchase."""
+    from jobs.ranker import run
+
+    kinds = "user_id string, item_id string, event_ts timestamp, event_date date, consumption boolean"
+    views = spark.createDataFrame(
+        [("a", "i1", datetime.datetime(2024, 1, 5, 9), datetime.date(2024, 1, 5), False)], kinds
+    )
+    night = SimpleNamespace(
+        run_date=datetime.date(2024, 1, 5), settings=load_settings(), known_events=lambda: views,
+        source=SimpleNamespace(zone="UTC", name="shop", repeats=True),
+    )  # fmt: skip
+    with pytest.raises(DataError, match=r"up to 2024-01-05: no event counts(?s:.*)`consumption` in the mapping shop"):
+        run(night)
+
+
+def test_a_place_whose_events_have_all_faded_has_no_list_of_its_own(spark):
+    """0.5 ** (135 days / 3 hours) is zero: a shop closed for half a year, where half lives are short."""
+    from interest_model.recommend.fallback import fallback_lists
+
+    visits = [("open", f"i{k % 3}", 364.0) for k in range(9)] + [("closed", f"i{k % 3}", 200.0) for k in range(9)]
+    visits = spark.createDataFrame(visits, "place_id string, item_id string, day double")
+    model = SimpleNamespace(
+        trends=np.array([[0.5], [0.3], [0.2]]), item_ids=np.array(["i0", "i1", "i2"]), half_lives=np.array([0.125])
+    )
+    overrides = ("recommendations.fallback_place_events=5", "recommendations.active_days=365")
+    settings = load_settings(overrides=overrides).recommendations
+    rows = fallback_lists(visits, model, 365.0, settings).collect()
+    assert {row["segment"] for row in rows} == {"all", "place:open"}
+    assert sum(row["score"] for row in rows if row["segment"] == "place:open") == pytest.approx(1.0)

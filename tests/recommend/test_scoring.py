@@ -122,6 +122,12 @@ def test_popular_rows_have_no_evidence(board):
     assert (lists.because == -1).all() and np.isnan(lists.because_days).all()
 
 
+def test_where_nothing_was_ever_consumed_lists_are_empty():
+    nobody = histories({"a": [], "b": []})
+    model = fitted(nobody, 0, 5.0)
+    assert len(scoring.recommend(nobody, model, 5.0, 10, repeats=False).items) == 0
+
+
 def test_no_users_give_empty_lists(board):
     world, model = board
     assert len(scoring.recommend(take(world, np.array([], dtype=int)), model, 40.0, 5, repeats=False).items) == 0
