@@ -315,7 +315,7 @@ FORECAST_MODELS = Table(
 INTEREST_FORECASTS = Table(
     name="interest_forecasts",
     kind="issued",
-    grain="one active user, topic and number of days ahead, as forecast on a night",
+    grain="one active user, topic and number of days ahead, as forecast on a night; by rule: today's smoothed share",
     key=("run_date", "user_id", "days_ahead", "tier", "topic_id"),
     partition=("run_date",),
     columns=(
@@ -324,8 +324,16 @@ INTEREST_FORECASTS = Table(
         _column("days_ahead", "int", "length of the window that begins after run_date"),
         _column("tier", "int", "tier of the topic, from 1"),
         _column("topic_id", "string", "touched topic; 'rest', 'rest of TOPIC': the untouched ones (of that parent)"),
-        _column("share", "double", "expected share of the window's events; a tier sums to one, children to a parent"),
-        _optional("q10", "double", "quantile of the share realised by 5 events or more; null: no model, or a row rest"),
+        _column(
+            "share",
+            "double",
+            "of the window's weight, expected; a tier sums to one, children to a parent; q10 null: by rule",
+        ),
+        _optional(
+            "q10",
+            "double",
+            "quantile of the share realised by 5 events or more; null: horizon not learned, or a row rest",
+        ),
         _optional("q50", "double", "median; the point forecast for absolute error; null: as q10"),
         _optional("q90", "double", "quantile; [q10, q90] holds 80 %, more where shares of zero abound; null: as q10"),
         _MODEL_VERSION,
@@ -369,7 +377,7 @@ USER_PROFILES = Table(
         _column("sudden", "boolean", "true where the share moved in one step, lately"),
         _column("confidence", "double", "0 to 1: how far the share rests on the user's own events"),
         _column("last_ts", "timestamp", "latest visit about the topic, UTC"),
-        _column("expected_shares", "map<int,double>", "days ahead to expected share, as in interest_forecasts"),
+        _column("expected_shares", "map<int,double>", "days ahead to share in interest_forecasts: learned or by rule"),
         _column("return_probabilities", "map<int,double>", "days ahead to the chance of any event; empty: no model"),
         _column("topic_version", "string", "version of the topic hierarchy"),
         _MODEL_VERSION,

@@ -14,6 +14,8 @@ from interest_model.interest.states_of_users import StateSettings
 from interest_model.recommend.histories import Histories, between, latest
 from interest_model.recommend.popularity import ItemCounts, decayed
 
+LEARNED_CUTS = 4  # a horizon seen after fewer past cuts: models lose to the rule (the sample shop's first 84 nights)
+
 
 class Topics(NamedTuple):
     """The tiers of a hierarchy, widest first. ids: of each tier (k,) str; parents: of each tier (k,) position in the
@@ -74,7 +76,8 @@ def fit(
     """Named arrays of all models, from events before at_day alone; a model that has too little to learn from is absent.
 
     users: all their events from plan.lookback_days before the first cut on, not only the latest.
-    One share model per tier ("1/mix.w1", ...) for all horizons, one of returns ("returns/knots", ...).
+    One share model per tier ("1/mix.w1", ...) for the horizons that it learned ("1/horizons"), one of returns
+    ("returns/knots", ...).
     """
     first = users.days.min(initial=at_day) + plan.warm_up_days
     cuts = ff.training_cuts(at_day, plan.horizons, plan.cuts, plan.step_days, first)
@@ -82,9 +85,12 @@ def fit(
     arrays: dict[str, np.ndarray] = {}
     for tier in range(len(topics.ids)):
         parts = [part for cut in cuts for part in _windows(past[cut], users, topics, tier, (cut, cuts[cut]), states)]
-        windows = ff.merge(parts) if parts else None
-        if windows is not None and (windows.events >= training.min_events).any():
-            model = forecaster.to_arrays(train(windows, training))
+        if not parts:
+            continue
+        windows = ff.merge(parts)
+        learned = learned_horizons(windows, plan)
+        if len(learned) and (windows.events >= training.min_events).any():
+            model = forecaster.to_arrays(train(windows, training)) | {"horizons": learned}
             arrays |= {f"{tier + 1}/{name}": array for name, array in model.items()}
     # a young log has seen what follows in a week, not yet in a month
     horizons = np.array([one for one in plan.horizons if any(cut + one <= at_day for cut in cuts)])
@@ -104,13 +110,21 @@ def _windows(
     return [ff.training_windows(users, membership, at_cut, cut, horizon) for horizon in horizons]
 
 
+def learned_horizons(windows: ff.Windows, plan: Plan) -> np.ndarray:
+    """Those of the plan's horizons, ascending, with windows after LEARNED_CUTS past cuts or all that the plan asks for:
+    a network says something of every horizon, and of one that it hardly saw nothing true."""
+    cuts = [len(np.unique(windows.cuts[windows.horizons == one])) for one in plan.horizons]
+    return np.array(plan.horizons)[np.array(cuts) >= min(LEARNED_CUTS, plan.cuts)]
+
+
 def forecast(
     users: Histories, topics: Topics, at_day: float, horizons: tuple[float, ...], arrays: dict, states: StateSettings
 ) -> list[UserForecasts]:
     """Forecasts of all users for each horizon, from their events before at_day.
 
     Shares are forecast on the deepest tier and added up (measured: as good as each tier's own, and consistent); each
-    tier's quantiles are its own model's. A tier without a model keeps the smoothed decayed share of today.
+    tier's quantiles are its own model's. A tier without a model, or whose model has not learned the horizon, keeps the
+    smoothed decayed share of today and has no quantiles.
     """
     at_cut = [
         ff.features(users, membership, topics.populations(tier, at_day), at_day, states)
@@ -120,10 +134,14 @@ def forecast(
     came, events = _returns(users, at_day, horizons, _model(arrays, "returns/", returning.from_arrays))
     found = []
     for place, horizon in enumerate(horizons):
-        shares = _shares_of_tiers(models, at_cut, topics, horizon, states.prior_events)
+        able = [
+            model if horizon in arrays.get(f"{tier}/horizons", ()) else None
+            for tier, model in enumerate(models, start=1)
+        ]
+        shares = _shares_of_tiers(able, at_cut, topics, horizon, states.prior_events)
         quantiles = [
             forecaster.quantile_shares(model, features, horizon, one.expected) if model else _no_quantiles(one)
-            for model, features, one in zip(models, at_cut, shares, strict=True)
+            for model, features, one in zip(able, at_cut, shares, strict=True)
         ]
         found.append(UserForecasts(shares, quantiles, came[:, place], events[:, place]))
     return found

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
-from interest_model.interest.forecast_models import Plan, Topics, fit, forecast
+from interest_model.interest import forecast_features as ff
+from interest_model.interest.forecast_models import LEARNED_CUTS, Plan, Topics, fit, forecast, rule_shares
 from interest_model.interest.forecaster_training import TrainingSettings
 from interest_model.interest.states_of_users import StateSettings
 from interest_model.recommend.histories import latest
@@ -37,3 +39,40 @@ def test_a_cut_reads_what_a_night_would_have_read():
     assert known.lengths.tolist() == [200, 0] and known.days.max() == AT_DAY - 31
     few = PLAN._replace(lookback_days=10.0).as_of(whole, AT_DAY - 30)
     assert few.lengths.tolist() == [10, 0] and PLAN.reach_days == 49
+
+
+def two_tiers(days: np.ndarray) -> Topics:
+    """Two topics of two narrower ones each, an item of each; events of everybody on these days."""
+    counts = ItemCounts((np.arange(len(days)) % 4).astype(np.int32), days, np.ones(len(days)))
+    wide = sp.csr_matrix(np.repeat(np.eye(2, dtype=np.float32), 2, axis=0))
+    ids = [np.array(list("ab"), dtype=object), np.array(list("cdef"), dtype=object)]
+    return Topics(ids, [np.full(2, -1), np.array([0, 0, 1, 1])], [wide, sp.identity(4, np.float32, "csr")], counts)
+
+
+def steady_users(days: int, n: int = 30):
+    """n users who act twice a day for the last `days` days, each on two items of their own."""
+    ages = np.arange(days - 0.25, 0, -0.5)
+    return histories({f"u{k:02d}": [((k + i % 2) % 4, AT_DAY - age) for i, age in enumerate(ages)] for k in range(n)})
+
+
+@pytest.mark.parametrize(("log_days", "learned"), [(28, []), (49, [1.0, 7.0]), (70, [1.0, 7.0, 28.0])])
+def test_a_horizon_seen_after_too_few_cuts_keeps_the_rule(log_days, learned):
+    users = steady_users(log_days)
+    topics = two_tiers(np.arange(AT_DAY - log_days, AT_DAY))
+    arrays = fit(users, topics, AT_DAY, PLAN, StateSettings(), TrainingSettings(steps=5))
+    assert [arrays.get(f"{tier}/horizons", np.zeros(0)).tolist() for tier in (1, 2)] == [learned, learned]
+    at_cut = ff.features(users, topics.memberships[1], topics.populations(1, AT_DAY), AT_DAY, StateSettings())
+    rule = rule_shares(at_cut, StateSettings().prior_events).expected
+    made = forecast(users, topics, AT_DAY, PLAN.horizons, arrays, StateSettings())
+    for horizon, found in zip(PLAN.horizons, made, strict=True):
+        by_rule = found.shares[1].expected == pytest.approx(rule, abs=1e-12)
+        assert by_rule == (horizon not in learned)
+        assert all(np.isnan(one).all() == by_rule for one in found.quantiles)
+        assert np.bincount(found.shares[0].users, found.shares[0].expected) == pytest.approx(1.0, abs=0.1)
+
+
+def test_few_cuts_asked_for_are_enough():
+    plan = PLAN._replace(cuts=LEARNED_CUTS - 2)
+    users, topics = steady_users(49), two_tiers(np.arange(AT_DAY - 49, AT_DAY))
+    arrays = fit(users, topics, AT_DAY, plan, StateSettings(), TrainingSettings(steps=5))
+    assert arrays["2/horizons"].tolist() == [1.0, 7.0]
