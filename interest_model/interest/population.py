@@ -1,7 +1,7 @@
 """Topics over all users: shares by day, change, trend and move, and forecasts of shares with an interval. No Spark.
 
 Input everywhere: `weights` (days, k), the summed weight of the events of each day and topic, days contiguous and oldest
-first, 0 where nothing happened. One event weighs about one: standard errors take a unit of weight for an event.
+first, 0 where nothing happened, as `effective_events`: errors and priors take a unit of weight for an event.
 `parents`: of each tier, widest first, (k,) positions in the tier above, -1 in the first (see forecast_models.Topics).
 """
 
@@ -90,6 +90,15 @@ def roll_up(leaves: np.ndarray, parents: Sequence[np.ndarray]) -> list[np.ndarra
         up[np.arange(len(up)), parents[tier]] = 1.0
         tiers.insert(0, tiers[0] @ up)
     return tiers
+
+
+def effective_events(weights: np.ndarray, squares: float) -> np.ndarray:
+    """The weights (days, k) in units of one event, whatever the unit they came in.
+
+    squares: the sum of the squared weights of the events that they are sums of. What is returned adds up to Kish's
+    (1965) effective number, (sum w)^2 / sum w^2: of equal events their number, of unequal ones fewer.
+    """
+    return weights * (weights.sum() / squares) if squares > 0 else weights
 
 
 # Change

@@ -67,6 +67,24 @@ def test_constant_topics_are_called_moving_at_the_level(spread):
     assert 0.01 < np.mean(called) < 0.09
 
 
+@pytest.mark.parametrize("unit", [0.01, 0.2, 5.0])
+@pytest.mark.parametrize("purchases", [0.0, 0.1])
+def test_power_and_level_do_not_depend_on_the_unit_of_weight(unit, purchases):
+    """Two topics of 100 events a day, one of which rises; some events are purchases and weigh five times a view."""
+    rng, slope = np.random.default_rng(11), np.linspace(-0.4, 0.4, 56)
+    still, called = np.full((56, 2), [-2.0, 0.0]), []
+    for log_odds in (still, still + np.stack([slope, 0 * slope], axis=1)):
+        for _ in range(40):
+            bought = events(log_odds, 100, rng)
+            dear = rng.binomial(bought.astype(int), purchases)
+            weights, squares = unit * (bought + 4 * dear), unit**2 * (bought + 24 * dear).sum()
+            called.append(population.moves(population.effective_events(weights, squares), SETTINGS).move[0])
+    assert np.mean(np.array(called[:40]) != 1) < 0.15
+    assert np.mean(np.array(called[40:]) == 2) > 0.85
+    one = population.effective_events(np.array([[2.0, 1.0]]) * unit, 3 * unit**2)
+    assert one == pytest.approx(np.array([[2.0, 1.0]]))
+
+
 def test_dispersion_widens_the_error_of_the_trend():
     log_odds = np.tile([0.0, 0.5, 1.0], (56, 1))
     calm = population.moves(events(log_odds, 300, np.random.default_rng(3)), SETTINGS)
