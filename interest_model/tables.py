@@ -405,7 +405,11 @@ INTEREST_TRENDS = Table(
         _column("expected_shares", "map<int,double>", "days ahead to expected share; a tier sums to one"),
         _column("q10_shares", "map<int,double>", "lower end of the 80 % interval; empty: the log is too young"),
         _column("q90_shares", "map<int,double>", "upper end of the 80 % interval; empty: the log is too young"),
-        _column("arima_shares", "map<int,double>", "expected_shares by AutoARIMA of weekly shares; empty: none fitted"),
+        _column(
+            "arima_shares",
+            "map<int,double>",
+            "AutoARIMA of the topic's own weeks, which need not sum to one or add up; empty: none",
+        ),
         _column("arima_q10_shares", "map<int,double>", "lower end of its 80 % interval; empty: none fitted"),
         _column("arima_q90_shares", "map<int,double>", "upper end of its 80 % interval; empty: none fitted"),
         _column("topic_version", "string", "version of the topic hierarchy"),

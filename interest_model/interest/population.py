@@ -65,8 +65,9 @@ class Moves(NamedTuple):
 
 class PopulationForecast(NamedTuple):
     """Share of all events of the next days, of each tier (k,): expected shares, and the ends of the 80 % interval, NaN
-    where the log is too young to know its errors. Expected shares sum to one in a tier and add up over tiers. own (k,):
-    true where the model that was asked for gave them, not the pool in its place."""
+    where the log is too young to know its errors. own (k,): true where the model that was asked for gave them, not the
+    pool in its place. The pool's expected shares sum to one in a tier and add up over tiers; AutoARIMA's, of each topic
+    on its own, do neither."""
 
     expected: list[np.ndarray]
     low: list[np.ndarray]
@@ -168,8 +169,9 @@ def forecast(
     """Shares of the `horizon` days after the last day of the leaves' weights (days, k).
 
     "pooled": a log-linear pool of decayed means (see `log_shares`), its weights learned from all topics' past windows;
-    intervals from the errors of the same past windows. "arima": AutoARIMA of each topic's weekly shares, scaled to sum
-    to one; topics with too few events keep the pool's forecast. Without events: equal leaves, no interval.
+    intervals from the errors of the same past windows. "arima": AutoARIMA of each topic's own weekly shares, in wide
+    tiers too, as it comes; topics with too few events keep the pool's forecast. Without events: equal leaves, no
+    interval.
     Raises ValueError where horizon is no positive multiple of 7 or the model is unknown.
     """
     return forecasts(weights, parents, (horizon,), model, settings)[0]
@@ -310,18 +312,18 @@ def _arima(weights: np.ndarray, parents, horizons: Sequence[int], pooled: list[P
     weekly = roll_up(weights[len(weights) - weeks * _WEEK :].reshape(weeks, _WEEK, -1).sum(axis=1), parents)
     steps = [horizon // _WEEK for horizon in horizons]
     fits = [_fits(tier, steps, settings) for tier in weekly]
-    return [_in_place_of(one, [fit[:, at] for fit in fits], parents) for at, one in enumerate(pooled)]
+    return [_in_place_of(one, [fit[:, at] for fit in fits]) for at, one in enumerate(pooled)]
 
 
-def _in_place_of(pooled: PopulationForecast, fits: list[np.ndarray], parents) -> PopulationForecast:
+def _in_place_of(pooled: PopulationForecast, fits: list[np.ndarray]) -> PopulationForecast:
     """fits: of each tier (2, k) mean and half width, NaN where the pool's forecast stays."""
-    leaves = np.where(np.isfinite(fits[-1][0]), np.maximum(fits[-1][0], 0.0), pooled.expected[-1])
-    expected = roll_up(leaves / leaves.sum(), parents)
-    found = PopulationForecast(expected, [], [], [np.isfinite(width) for _, width in fits])
-    for tier, (_, width) in enumerate(fits):
-        own, moved = found.own[tier], expected[tier] - pooled.expected[tier]
-        found.low.append(np.maximum(np.where(own, expected[tier] - width, pooled.low[tier] + moved), 0.0))
-        found.high.append(np.minimum(np.where(own, expected[tier] + width, pooled.high[tier] + moved), 1.0))
+    found = PopulationForecast([], [], [], [np.isfinite(width) for _, width in fits])
+    for tier, (mean, width) in enumerate(fits):
+        held = np.clip(mean, 0.0, 1.0)
+        made = held, np.maximum(held - width, 0.0), np.minimum(held + width, 1.0)
+        kept = pooled.expected[tier], pooled.low[tier], pooled.high[tier]
+        for part, ours, pools in zip((found.expected, found.low, found.high), made, kept, strict=True):
+            part.append(np.where(found.own[tier], ours, pools))
     return found
 
 
