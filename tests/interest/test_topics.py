@@ -1,10 +1,12 @@
 """Versions of the hierarchy from night to night, and item topics that change only where they do."""
 
+import dataclasses
 from datetime import date
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as F
 
 from interest_model.config import load_settings
 from interest_model.encoding import item_embeddings
@@ -87,6 +89,30 @@ def test_another_encoder_learns_anew_at_once_and_keeps_the_ids(spark, settings, 
         assert (tier != before).nnz == 0
     assert moved.shown.topic_ids.tolist() == same.shown.topic_ids.tolist()
     assert moved.shown.labels.tolist() == same.shown.labels.tolist()
+
+
+def test_what_is_in_force_is_as_old_as_its_learning_and_knows_all_names(spark, settings, monkeypatch, tmp_path):
+    for module in (topics, item_embeddings):
+        monkeypatch.setattr(module, "encoder_version", lambda version: version)
+    version = topics.next_version(None, items_of(spark, 60), settings, "20260101")
+    learned = stored(spark, version, date(2026, 1, 1))
+    ruled = stored(spark, version._replace(age_days=19), date(2026, 1, 20))
+    later = stored(spark, version, date(2026, 2, 20)).withColumn("label", F.lit("later"))
+    old = F.when(F.col("tier") == 1, F.concat(F.lit("old "), F.col("label"))).otherwise(F.col("label"))
+    held = {
+        "topics": learned.withColumn("label", old).unionByName(ruled).unionByName(later),
+        "items": spark.createDataFrame([], "item_id string, known_date date, text string, categories array<string>"),
+        "item_embeddings": spark.createDataFrame(
+            [], "item_id string, known_date date, encoder string, embedding array<float>"
+        ),
+    }
+    chosen = SimpleNamespace(topics=dataclasses.replace(settings, rules="rules.yaml"), encoder="e1")
+    night = SimpleNamespace(read=held.__getitem__, run_date=date(2026, 1, 25), settings=chosen)
+    former, _ = topics.former_and_items(night, topics.version_in_force(held["topics"], night.run_date, included=False))
+    assert former.age_days == 24
+    wide = version.base.labels[0]
+    assert {wide, f"old {wide}", version.base.topic_ids[-1]} <= former.names and "later" not in former.names
+    assert any(name.startswith(f"old {wide} > ") for name in former.names)
 
 
 def test_item_rows_change_only_where_topics_do(spark, settings):
