@@ -306,7 +306,7 @@ def load_tonight(night: "Night", known: DataFrame) -> tuple[DataFrame, Tonight]:
 
 def _hierarchy(night: "Night", events: DataFrame, at_day: float) -> Tonight:
     tree, version = tree_in_force(night)
-    items = catalogue(events, at_day, 0)
+    items = catalogue(events, at_day, 0, counted="weight > 0")
     memberships = load_memberships(night.read("item_topics"), night.run_date, tree, items.item_ids.tolist())
     places = [tree.in_tier(tier) for tier in range(1, tree.depth + 1)]
     first = [0, *(place[0] for place in places)]

@@ -11,6 +11,8 @@ from pyspark.sql import functions as F
 from interest_model.config import load_settings
 from interest_model.encoding import item_embeddings
 from interest_model.interest import topics
+from interest_model.interest.states_of_users import population_shares
+from interest_model.recommend.consumption import catalogue
 
 pytestmark = pytest.mark.spark
 CENTRES = np.eye(6, 12) * 3.0 + np.repeat(np.eye(3, 12, 6) * 6.0, 2, axis=0)  # three sections of two topics each
@@ -159,6 +161,31 @@ def test_the_version_in_force_is_the_newest_before_the_night(spark, settings):
     ):
         row = topics.version_in_force(both, night, included).select("run_date").head()
         assert (row["run_date"] if row else None) == expected
+
+
+def test_events_without_weight_are_not_what_everybody_likes(spark, settings):
+    """900 returns, of weight 0, of one item beside 100 purchases of another: the prior is of purchases alone."""
+    items = items_of(spark, 2, categories=[["home", "kitchen"], ["sport", "ball"]])
+    version = topics.next_version(None, items, settings, "20260101")
+    day = date(2026, 1, 1)
+    held = {
+        "topics": stored(spark, version, day),
+        "item_topics": spark.createDataFrame(topics.item_rows(version, items.item_ids, day)),
+    }
+    storage = SimpleNamespace(exists=lambda _: True)
+    night = SimpleNamespace(read=held.__getitem__, run_date=day, storage=storage)
+    one = spark.range(1000).selectExpr(
+        "if(id < 100, 'i000', 'i001') item_id", "20454.5d day", "double(id < 100) weight"
+    )
+    tonight = topics._hierarchy(night, one, 20_455.0)
+    assert tonight.item_ids.tolist() == ["i000", "i001"]
+    sport = version.shown.topic_ids[version.shown.labels.tolist().index("sport")]
+    found = population_shares(tonight.topics.memberships[0], tonight.topics.counts, 20_455.0, 28)
+    shares = dict(zip(tonight.topics.ids[0], found, strict=True))
+    assert shares[sport] == 0.0 and sum(shares.values()) == pytest.approx(1.0)
+    assert tonight.topics.populations(0, 20_455.0).max() == pytest.approx(1.0)
+    everything = catalogue(one, 20_455.0, 0)  # the ranker's own: what people took, whatever it weighs
+    assert everything.counts.counts.sum() == 1000
 
 
 def test_a_log_without_items_has_no_topics(spark, settings):
