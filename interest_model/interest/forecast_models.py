@@ -16,6 +16,8 @@ from interest_model.recommend.popularity import ItemCounts, decayed
 
 LEARNED_CUTS = 4  # a horizon seen after fewer past cuts: models lose to the rule (the sample shop's first 84 nights)
 
+ROWS_KEPT = 4  # times most_rows: what quantiles learn from are the windows of many events, one in some
+
 
 class Topics(NamedTuple):
     """The tiers of a hierarchy, widest first. ids: of each tier (k,) str; parents: of each tier (k,) position in the
@@ -81,33 +83,57 @@ def fit(
     """
     first = users.days.min(initial=at_day) + plan.warm_up_days
     cuts = ff.training_cuts(at_day, plan.horizons, plan.cuts, plan.step_days, first)
-    past = {cut: plan.as_of(users, cut) for cut in cuts}
-    arrays: dict[str, np.ndarray] = {}
-    for tier in range(len(topics.ids)):
-        parts = [part for cut in cuts for part in _windows(past[cut], users, topics, tier, (cut, cuts[cut]), states)]
-        if not parts:
-            continue
-        windows = ff.merge(parts)
-        learned = learned_horizons(windows, plan)
-        if len(learned) and (windows.events >= training.min_events).any():
-            model = forecaster.to_arrays(train(windows, training)) | {"horizons": learned}
-            arrays |= {f"{tier + 1}/{name}": array for name, array in model.items()}
     # a young log has seen what follows in a week, not yet in a month
     horizons = np.array([one for one in plan.horizons if any(cut + one <= at_day for cut in cuts)])
-    whole = [cut for cut in cuts if cut + horizons[-1] <= at_day]
-    seen = [returning.return_windows(users, cut, horizons, past[cut]) for cut in whole]
+    windows: list[list[ff.Windows]] = [[] for _ in topics.ids]
+    seen = []
+    for cut, own in cuts.items():
+        past = plan.as_of(users, cut)
+        for tier, kept in enumerate(windows):
+            made = _windows(past, users, topics, tier, (cut, own), states, training.seed)
+            windows[tier] = _within_rows(kept + made, ROWS_KEPT * training.most_rows)
+        if cut + horizons[-1] <= at_day:
+            seen.append(returning.return_windows(users, cut, horizons, past))
+    arrays: dict[str, np.ndarray] = {}
+    for tier, parts in enumerate(windows, start=1):
+        arrays |= {f"{tier}/{name}": array for name, array in _share_arrays(parts, plan, training).items()}
     if sum(len(one.events) for one in seen):
         model = returning.fit_returns(returning.merge_returns(seen), horizons, plan.return_ridge)
         arrays |= {f"returns/{name}": array for name, array in returning.to_arrays(model).items()}
     return arrays
 
 
+def _share_arrays(parts: list[ff.Windows], plan: Plan, training: TrainingSettings) -> dict[str, np.ndarray]:
+    """One tier's model and the horizons that it learned, from its windows; none where there is too little to learn."""
+    if not parts:
+        return {}
+    windows = ff.merge(parts)
+    learned = learned_horizons(windows, plan)
+    if not len(learned) or not (windows.events >= training.min_events).any():
+        return {}
+    return forecaster.to_arrays(train(windows, training)) | {"horizons": learned}
+
+
+def _within_rows(parts: list[ff.Windows], most: int) -> list[ff.Windows]:
+    """The windows as they are, or one part of a sample of them, where they have more rows than `most`."""
+    if sum(ff.rows_of(part).sum() for part in parts) <= most:
+        return parts
+    merged = ff.merge(parts)
+    return [ff.take_windows(merged, ff.sampled(merged, merged.events > 0, most))]
+
+
 def _windows(
-    known: Histories, users: Histories, topics: Topics, tier: int, at: tuple[float, list[float]], states: StateSettings
-):
+    known: Histories,
+    users: Histories,
+    topics: Topics,
+    tier: int,
+    at: tuple[float, list[float]],
+    states: StateSettings,
+    seed: int,
+) -> list[ff.Windows]:
     membership, (cut, horizons) = topics.memberships[tier], at
     at_cut = ff.features(known, membership, topics.populations(tier, cut), cut, states)
-    return [ff.training_windows(users, membership, at_cut, cut, horizon) for horizon in horizons]
+    return [ff.training_windows(users, membership, at_cut, cut, horizon, seed) for horizon in horizons]
 
 
 def learned_horizons(windows: ff.Windows, plan: Plan) -> np.ndarray:

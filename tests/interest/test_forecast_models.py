@@ -1,12 +1,15 @@
 """The night's forecast models: what they are fitted on is what a night at each cut would have read."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from interest_model.interest import forecast_features as ff
-from interest_model.interest.forecast_models import LEARNED_CUTS, Plan, Topics, fit, forecast, rule_shares
-from interest_model.interest.forecaster_training import TrainingSettings
+from interest_model.interest import forecast_models
+from interest_model.interest.forecast_models import LEARNED_CUTS, ROWS_KEPT, Plan, Topics, fit, forecast, rule_shares
+from interest_model.interest.forecaster_training import TrainingSettings, train
 from interest_model.interest.states_of_users import StateSettings
 from interest_model.recommend.histories import latest
 from interest_model.recommend.popularity import ItemCounts
@@ -76,3 +79,21 @@ def test_few_cuts_asked_for_are_enough():
     users, topics = steady_users(49), two_tiers(np.arange(AT_DAY - 49, AT_DAY))
     arrays = fit(users, topics, AT_DAY, plan, StateSettings(), TrainingSettings(steps=5))
     assert arrays["2/horizons"].tolist() == [1.0, 7.0]
+
+
+def test_no_more_windows_are_kept_than_most_rows_allows(monkeypatch):
+    users, topics, held = steady_users(70, n=60), two_tiers(np.arange(AT_DAY - 70, AT_DAY)), []
+    settings = TrainingSettings(steps=2, most_rows=100)
+
+    def noted(windows, training):
+        held.append(windows)
+        return train(windows, training)
+
+    monkeypatch.setattr(forecast_models, "train", noted)
+    arrays = fit(users, topics, AT_DAY, PLAN, StateSettings(), settings)
+    assert len(held) == 2 and all(0 < len(one.windows) <= ROWS_KEPT * settings.most_rows for one in held)
+    assert arrays["2/horizons"].tolist() == [1.0, 7.0, 28.0]
+    again = fit(users, topics, AT_DAY, PLAN, StateSettings(), settings)
+    assert all(np.array_equal(array, again[name]) for name, array in arrays.items())
+    other = fit(users, topics, AT_DAY, PLAN, StateSettings(), dataclasses.replace(settings, seed=8))
+    assert not np.array_equal(held[0].draws, held[-2].draws) and other.keys() == arrays.keys()
