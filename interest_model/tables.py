@@ -398,7 +398,11 @@ INTEREST_TRENDS = Table(
         _column("topic", "string", "labels from tier 1 down, joined by ' > '"),
         _column("weight", "double", "sum of event weights in the latest trends.change_days"),
         _optional("share", "double", "of the tier's weight in those days; null: no event in them"),
-        _optional("share_before", "double", "the same of as many days before them; null: no event in them"),
+        _optional(
+            "share_before",
+            "double",
+            "the same of as many days before them; null: no event in them, or the log is younger",
+        ),
         _optional("change", "double", "share over share_before; null: one is unknown, or share_before is 0"),
         _column("trend_per_day", "double", "slope of the log-odds of the share over both spans, logit per day"),
         _column("trend_se", "double", "standard error of trend_per_day, that events of a day hang together counted in"),

@@ -55,8 +55,10 @@ class Plan(NamedTuple):
         return self.horizons[-1] + self.step_days * (self.cuts - 1)
 
     def as_of(self, users: Histories, cut: float) -> Histories:
-        """What a night at the cut would have read of the same users. From what tonight reads of them it could not be
-        told: of who has more events than that, the fewer before the cut, the more came after it."""
+        """What a night at the cut would have read of the same users, had all events before it arrived by then and the
+        items and topics been tonight's: late events count by their time, items last seen before tonight's lookback_days
+        not at all. From what tonight reads of the users it could not be told: of who has more events than that, the
+        fewer before the cut, the more came after it."""
         return latest(between(users, cut - self.lookback_days, cut), self.history_length)
 
 

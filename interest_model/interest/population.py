@@ -52,7 +52,8 @@ class PopulationSettings:
 
 class Moves(NamedTuple):
     """Of k topics of a tier. share, share_before: of the latest change_days and of the same span before, NaN where
-    nothing happened; change: their ratio, NaN where the topic had no event before; trend_per_day, trend_se: slope of
+    nothing happened, the latter also where the log does not reach over both; change: their ratio, NaN where
+    share_before is or where the topic had no event before; trend_per_day, trend_se: slope of
     log-odds over both spans, logit per day; move int8: code of MOVES."""
 
     share: np.ndarray
@@ -114,6 +115,8 @@ def moves(weights: np.ndarray, settings: PopulationSettings) -> Moves:
     span, k = settings.change_days, weights.shape[1]
     latest, before = weights[-span:], weights[-2 * span : -span]
     share, share_before = _share(latest), _share(before)
+    if len(weights) < 2 * span:  # a few days against four weeks would be no change of anything
+        share_before = np.full(k, np.nan)
     happened = np.nan_to_num(share_before) > 0
     change = np.divide(share, share_before, out=np.full(k, np.nan), where=happened)
     recent = weights[-2 * span :]

@@ -44,6 +44,14 @@ def test_change_by_hand_and_unknown_for_a_topic_without_a_past():
     assert [MOVES[one] for one in found.move] == ["falling", "stable", "rising"]
 
 
+@pytest.mark.parametrize(("days", "known"), [(30, False), (55, False), (56, True)])
+def test_a_share_before_is_of_as_many_days_or_unknown(days, known):
+    weights = np.random.default_rng(13).multinomial(20, [0.1, 0.3, 0.6], size=days).astype(float)
+    found = population.moves(weights, SETTINGS)
+    assert np.isfinite(found.share).all()
+    assert np.isfinite(found.share_before).all() == np.isfinite(found.change).all() == known
+
+
 def test_trend_and_move_find_what_was_planted():
     days = np.arange(56)
     log_odds = np.tile([-1.0, -1.0, -1.0, 1.0], (56, 1))
