@@ -54,7 +54,7 @@ def weekly_shares(storage: Storage, run_date, topic_id: str) -> np.ndarray:
     tree, _ = load_tree(version_in_force(storage.read("topics"), run_date, included=True), SHOWN)
     events = events_known(storage.read("events"), run_date)
     leaves = tree.topic_ids[tree.in_tier(tree.depth)]
-    days = daily_weights(events, storage.read("item_topics"), run_date, 730, leaves)
+    days = daily_weights(events, storage.read("item_topics"), run_date, 730, leaves).weights
     places = [tree.in_tier(tier) for tier in range(1, tree.depth + 1)]
     parents = [tree.parents[place] - (places[at - 1][0] if at else 0) for at, place in enumerate(places)]
     position = int(np.flatnonzero(tree.topic_ids == topic_id)[0])

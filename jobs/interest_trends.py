@@ -18,9 +18,9 @@ def run(night: Night) -> None:
         night.replace_days("interest_trends", night.spark.createDataFrame([], schema_of(INTEREST_TRENDS)))
         return
     leaves = tonight.topics.ids[-1]
-    weights = daily_weights(known, night.read("item_topics"), day, settings.lookback_days, leaves)
-    night.step.counts["days"] = len(weights)
-    rows = night.spark.createDataFrame(trend_rows(weights, tonight.topics, settings))
+    daily = daily_weights(known, night.read("item_topics"), day, settings.lookback_days, leaves)
+    night.step.counts["days"] = len(daily.weights)
+    rows = night.spark.createDataFrame(trend_rows(daily, tonight.topics, settings))
     paths = topic_paths(night.spark, tonight.tree)
     stamp = {"run_date": F.lit(day), "topic_version": F.lit(tonight.version)}
     night.replace_days("interest_trends", rows.join(F.broadcast(paths), "topic_id").withColumns(stamp))

@@ -13,6 +13,8 @@ def run(night: Night) -> None:
     rows_before = topics.version_in_force(night.read("topics"), day, included=False)
     former, items = topics.former_and_items(night, rows_before)
     version = topics.next_version(former, items, night.settings.topics, f"{day:%Y%m%d}")
+    for note in version.notes:
+        night.reporter.say(f"{day}: {note}")
     rows = topics.topic_rows(version, rows_before, day, encoder_version(night.settings.encoder))
     night.replace_days("topics", rows_before.limit(0) if rows is None else spark.createDataFrame(rows))
     placed = spark.createDataFrame(topics.item_rows(version, items.item_ids, day))

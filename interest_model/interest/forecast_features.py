@@ -1,5 +1,6 @@
 """What a forecast of shares reads: topics and users at a cut, and what came true after it. Arrays only, no Spark."""
 
+import hashlib
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +43,8 @@ class Windows(NamedTuple):
 
     windows (r,) int64: the window of each row; shares, topic_values, trend: see Features; user_values (n, g);
     acted (n,); horizons (n,) days; cuts (n,) day of the cut; truth (r,): realised share of the window's events;
-    events (n,): their number, above zero; rest_population (n, q): population's share of the topics without a row.
+    events (n,): their number, above zero; rest_population (n, q): population's share of the topics without a row; draws
+    (n,): from 0 to below 1, by seed, user and cut alone, see `sampled`.
     """
 
     windows: np.ndarray
@@ -56,6 +58,7 @@ class Windows(NamedTuple):
     truth: np.ndarray
     events: np.ndarray
     rest_population: np.ndarray
+    draws: np.ndarray
 
 
 def features(
@@ -188,12 +191,17 @@ def training_cuts(
 
 
 def training_windows(
-    histories: Histories, membership: sp.csr_matrix, at_cut: Features, cut_day: float, horizon_days: float
+    histories: Histories,
+    membership: sp.csr_matrix,
+    at_cut: Features,
+    cut_day: float,
+    horizon_days: float,
+    seed: int = 0,
 ) -> Windows:
     """The windows of one cut and horizon: the users with an event in it, their rows at the cut and what came true.
 
     The histories must reach to the end of the window. Windows of several cuts, horizons and partitions of users are
-    put together by `merge`.
+    put together by `merge`. seed: of the draws.
     """
     truth, events = realised(histories, membership, cut_day, horizon_days)
     kept = events > 0
@@ -213,7 +221,14 @@ def training_windows(
         _at(truth, users, topics),
         events[kept],
         np.maximum(1.0 - touched[kept], 0.0).astype(np.float32),
+        _draws(histories.user_ids[kept], cut_day, seed),
     )
+
+
+def _draws(user_ids: np.ndarray, cut_day: float, seed: int) -> np.ndarray:
+    names = (f"{seed} {cut_day} {name}".encode() for name in user_ids.tolist())
+    digests = b"".join(hashlib.blake2b(one, digest_size=8).digest() for one in names)
+    return (np.frombuffer(digests, dtype="<u8") >> 11) / 2.0**53
 
 
 def _at(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -227,6 +242,23 @@ def merge(parts: list[Windows]) -> Windows:
     before = np.cumsum([0, *(len(part.events) for part in parts)])
     shifted = [part._replace(windows=part.windows + start) for part, start in zip(parts, before, strict=False)]
     return Windows(*(np.concatenate(columns) for columns in zip(*shifted, strict=True)))
+
+
+def rows_of(windows: Windows) -> np.ndarray:
+    """(n,) rows of each window, one at least."""
+    return np.maximum(np.bincount(windows.windows, minlength=len(windows.events)), 1)
+
+
+def sampled(windows: Windows, usable: np.ndarray, most_rows: int) -> np.ndarray:
+    """(n,) bool: the usable windows of the smallest draws whose rows (see `rows_of`) are most_rows at most.
+
+    Whoever leaves out the others of some of the windows, then of all, is left with the same ones as whoever sees all at
+    once, in whatever order: so windows can be sampled while they are made.
+    """
+    order = np.argsort(windows.draws, kind="stable")
+    beyond = np.cumsum((rows_of(windows) * usable)[order]) > most_rows
+    bound = windows.draws[order][beyond.argmax()] if beyond.any() else 1.0
+    return usable & (windows.draws < bound)
 
 
 def take_windows(windows: Windows, kept: np.ndarray) -> Windows:

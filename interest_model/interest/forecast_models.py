@@ -14,6 +14,10 @@ from interest_model.interest.states_of_users import StateSettings
 from interest_model.recommend.histories import Histories, between, latest
 from interest_model.recommend.popularity import ItemCounts, decayed
 
+LEARNED_CUTS = 4  # a horizon seen after fewer past cuts: models lose to the rule (the sample shop's first 84 nights)
+
+ROWS_KEPT = 4  # times most_rows: what quantiles learn from are the windows of many events, one in some
+
 
 class Topics(NamedTuple):
     """The tiers of a hierarchy, widest first. ids: of each tier (k,) str; parents: of each tier (k,) position in the
@@ -51,8 +55,10 @@ class Plan(NamedTuple):
         return self.horizons[-1] + self.step_days * (self.cuts - 1)
 
     def as_of(self, users: Histories, cut: float) -> Histories:
-        """What a night at the cut would have read of the same users. From what tonight reads of them it could not be
-        told: of who has more events than that, the fewer before the cut, the more came after it."""
+        """What a night at the cut would have read of the same users, had all events before it arrived by then and the
+        items and topics been tonight's: late events count by their time, items last seen before tonight's lookback_days
+        not at all. From what tonight reads of the users it could not be told: of who has more events than that, the
+        fewer before the cut, the more came after it."""
         return latest(between(users, cut - self.lookback_days, cut), self.history_length)
 
 
@@ -74,34 +80,69 @@ def fit(
     """Named arrays of all models, from events before at_day alone; a model that has too little to learn from is absent.
 
     users: all their events from plan.lookback_days before the first cut on, not only the latest.
-    One share model per tier ("1/mix.w1", ...) for all horizons, one of returns ("returns/knots", ...).
+    One share model per tier ("1/mix.w1", ...) for the horizons that it learned ("1/horizons"), one of returns
+    ("returns/knots", ...).
     """
     first = users.days.min(initial=at_day) + plan.warm_up_days
     cuts = ff.training_cuts(at_day, plan.horizons, plan.cuts, plan.step_days, first)
-    past = {cut: plan.as_of(users, cut) for cut in cuts}
-    arrays: dict[str, np.ndarray] = {}
-    for tier in range(len(topics.ids)):
-        parts = [part for cut in cuts for part in _windows(past[cut], users, topics, tier, (cut, cuts[cut]), states)]
-        windows = ff.merge(parts) if parts else None
-        if windows is not None and (windows.events >= training.min_events).any():
-            model = forecaster.to_arrays(train(windows, training))
-            arrays |= {f"{tier + 1}/{name}": array for name, array in model.items()}
     # a young log has seen what follows in a week, not yet in a month
     horizons = np.array([one for one in plan.horizons if any(cut + one <= at_day for cut in cuts)])
-    whole = [cut for cut in cuts if cut + horizons[-1] <= at_day]
-    seen = [returning.return_windows(users, cut, horizons, past[cut]) for cut in whole]
+    windows: list[list[ff.Windows]] = [[] for _ in topics.ids]
+    seen = []
+    for cut, own in cuts.items():
+        past = plan.as_of(users, cut)
+        for tier, kept in enumerate(windows):
+            made = _windows(past, users, topics, tier, (cut, own), states, training.seed)
+            windows[tier] = _within_rows(kept + made, ROWS_KEPT * training.most_rows)
+        if cut + horizons[-1] <= at_day:
+            seen.append(returning.return_windows(users, cut, horizons, past))
+    arrays: dict[str, np.ndarray] = {}
+    for tier, parts in enumerate(windows, start=1):
+        arrays |= {f"{tier}/{name}": array for name, array in _share_arrays(parts, plan, training).items()}
     if sum(len(one.events) for one in seen):
         model = returning.fit_returns(returning.merge_returns(seen), horizons, plan.return_ridge)
         arrays |= {f"returns/{name}": array for name, array in returning.to_arrays(model).items()}
     return arrays
 
 
+def _share_arrays(parts: list[ff.Windows], plan: Plan, training: TrainingSettings) -> dict[str, np.ndarray]:
+    """One tier's model and the horizons that it learned, from its windows; none where there is too little to learn."""
+    if not parts:
+        return {}
+    windows = ff.merge(parts)
+    learned = learned_horizons(windows, plan)
+    if not len(learned) or not (windows.events >= training.min_events).any():
+        return {}
+    return forecaster.to_arrays(train(windows, training)) | {"horizons": learned}
+
+
+def _within_rows(parts: list[ff.Windows], most: int) -> list[ff.Windows]:
+    """The windows as they are, or one part of a sample of them, where they have more rows than `most`."""
+    if sum(ff.rows_of(part).sum() for part in parts) <= most:
+        return parts
+    merged = ff.merge(parts)
+    return [ff.take_windows(merged, ff.sampled(merged, merged.events > 0, most))]
+
+
 def _windows(
-    known: Histories, users: Histories, topics: Topics, tier: int, at: tuple[float, list[float]], states: StateSettings
-):
+    known: Histories,
+    users: Histories,
+    topics: Topics,
+    tier: int,
+    at: tuple[float, list[float]],
+    states: StateSettings,
+    seed: int,
+) -> list[ff.Windows]:
     membership, (cut, horizons) = topics.memberships[tier], at
     at_cut = ff.features(known, membership, topics.populations(tier, cut), cut, states)
-    return [ff.training_windows(users, membership, at_cut, cut, horizon) for horizon in horizons]
+    return [ff.training_windows(users, membership, at_cut, cut, horizon, seed) for horizon in horizons]
+
+
+def learned_horizons(windows: ff.Windows, plan: Plan) -> np.ndarray:
+    """Those of the plan's horizons, ascending, with windows after LEARNED_CUTS past cuts or all that the plan asks for:
+    a network says something of every horizon, and of one that it hardly saw nothing true."""
+    cuts = [len(np.unique(windows.cuts[windows.horizons == one])) for one in plan.horizons]
+    return np.array(plan.horizons)[np.array(cuts) >= min(LEARNED_CUTS, plan.cuts)]
 
 
 def forecast(
@@ -110,7 +151,8 @@ def forecast(
     """Forecasts of all users for each horizon, from their events before at_day.
 
     Shares are forecast on the deepest tier and added up (measured: as good as each tier's own, and consistent); each
-    tier's quantiles are its own model's. A tier without a model keeps the smoothed decayed share of today.
+    tier's quantiles are its own model's. A tier without a model, or whose model has not learned the horizon, keeps the
+    smoothed decayed share of today and has no quantiles.
     """
     at_cut = [
         ff.features(users, membership, topics.populations(tier, at_day), at_day, states)
@@ -120,10 +162,14 @@ def forecast(
     came, events = _returns(users, at_day, horizons, _model(arrays, "returns/", returning.from_arrays))
     found = []
     for place, horizon in enumerate(horizons):
-        shares = _shares_of_tiers(models, at_cut, topics, horizon, states.prior_events)
+        able = [
+            model if horizon in arrays.get(f"{tier}/horizons", ()) else None
+            for tier, model in enumerate(models, start=1)
+        ]
+        shares = _shares_of_tiers(able, at_cut, topics, horizon, states.prior_events)
         quantiles = [
             forecaster.quantile_shares(model, features, horizon, one.expected) if model else _no_quantiles(one)
-            for model, features, one in zip(models, at_cut, shares, strict=True)
+            for model, features, one in zip(able, at_cut, shares, strict=True)
         ]
         found.append(UserForecasts(shares, quantiles, came[:, place], events[:, place]))
     return found

@@ -213,4 +213,5 @@ def _as_windows(at_cut: Features, horizon_days: float) -> Windows:
     return Windows(
         at_cut.users, at_cut.shares, at_cut.topic_values, at_cut.trend, at_cut.user_values, at_cut.acted,
         np.full(n, horizon_days, dtype=np.float32), np.zeros(n), np.zeros(0), np.zeros(0), _untouched(at_cut),
+        np.zeros(n),
     )  # fmt: skip

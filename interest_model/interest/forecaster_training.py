@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interest_model.interest.forecast_features import N_MIXED, Windows, take_windows
+from interest_model.interest.forecast_features import N_MIXED, Windows, sampled, take_windows
 from interest_model.interest.forecaster import (
     LEVELS,
     Forecaster,
@@ -26,9 +26,9 @@ from interest_model.interest.forecaster import (
 @dataclass(frozen=True)
 class TrainingSettings:
     """hidden: units of each network; steps: of Adam, over all windows at once; learning_rate falls to zero by a cosine;
-    weight_decay: of the networks' weights. most_rows: pairs of a window and a topic, more are sampled by window; bounds
-    time and memory. shrink_events: a window of so many events counts half in the likelihood. min_events: windows with
-    fewer say nothing about quantiles.
+    weight_decay: of the networks' weights. most_rows: pairs of a window and a topic that a network learns from; of more
+    whole windows are sampled. shrink_events: a window of so many events counts half in the likelihood. min_events:
+    windows with fewer say nothing about quantiles.
     """
 
     hidden: int = 16
@@ -85,7 +85,7 @@ def scale_of(windows: Windows) -> Scale:
 
 def train_shares(windows: Windows, scale: Scale, generator, settings: TrainingSettings) -> tuple[Net, Net]:
     """The networks `mix` and `tilt`: largest multinomial likelihood of the realised shares."""
-    windows = take_windows(windows, _sample(windows, np.ones(len(windows.events), dtype=bool), settings))
+    windows = take_windows(windows, sampled(windows, windows.events > 0, settings.most_rows))
     inputs, truth = _tensors(inputs_of(scale, windows)), _truth(windows, settings.shrink_events)
     n_users, n_topics = inputs.users.shape[1], inputs.topics.shape[1]
     mix = _net(n_users, settings.hidden, N_MIXED + 1, generator)
@@ -110,7 +110,7 @@ def train_spread(windows: Windows, scale: Scale, expected: np.ndarray, generator
 
     That is Powell's censored quantile regression (1986, J. Econometrics 32): a realised share has mass at its bounds.
     """
-    kept = _sample(windows, windows.events >= settings.min_events, settings)
+    kept = sampled(windows, windows.events >= settings.min_events, settings.most_rows)
     expected = torch.from_numpy(expected[kept[windows.windows]].astype(np.float32))
     windows = take_windows(windows, kept)
     inputs, truth = _tensors(inputs_of(scale, windows)), torch.from_numpy(windows.truth)
@@ -123,13 +123,6 @@ def train_spread(windows: Windows, scale: Scale, expected: np.ndarray, generator
 
     _minimise(loss, (spread,), settings)
     return _detached(spread)
-
-
-def _sample(windows: Windows, usable: np.ndarray, settings: TrainingSettings) -> np.ndarray:
-    """(n,) bool: usable windows, or so many of them that their rows are about most_rows, each equally likely."""
-    rows = int(usable[windows.windows].sum())
-    chosen = np.random.default_rng(settings.seed).random(len(usable)) < settings.most_rows / max(rows, 1)
-    return usable & chosen
 
 
 def _held(quantiles: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Topics over all users: shares by day, change, trend and move, and forecasts of shares with an interval. No Spark.
 
 Input everywhere: `weights` (days, k), the summed weight of the events of each day and topic, days contiguous and oldest
-first, 0 where nothing happened. One event weighs about one: standard errors take a unit of weight for an event.
+first, 0 where nothing happened, as `effective_events`: errors and priors take a unit of weight for an event.
 `parents`: of each tier, widest first, (k,) positions in the tier above, -1 in the first (see forecast_models.Topics).
 """
 
@@ -52,7 +52,8 @@ class PopulationSettings:
 
 class Moves(NamedTuple):
     """Of k topics of a tier. share, share_before: of the latest change_days and of the same span before, NaN where
-    nothing happened; change: their ratio, NaN where the topic had no event before; trend_per_day, trend_se: slope of
+    nothing happened, the latter also where the log does not reach over both; change: their ratio, NaN where
+    share_before is or where the topic had no event before; trend_per_day, trend_se: slope of
     log-odds over both spans, logit per day; move int8: code of MOVES."""
 
     share: np.ndarray
@@ -65,8 +66,9 @@ class Moves(NamedTuple):
 
 class PopulationForecast(NamedTuple):
     """Share of all events of the next days, of each tier (k,): expected shares, and the ends of the 80 % interval, NaN
-    where the log is too young to know its errors. Expected shares sum to one in a tier and add up over tiers. own (k,):
-    true where the model that was asked for gave them, not the pool in its place."""
+    where the log is too young to know its errors. own (k,): true where the model that was asked for gave them, not the
+    pool in its place. The pool's expected shares sum to one in a tier and add up over tiers; AutoARIMA's, of each topic
+    on its own, do neither."""
 
     expected: list[np.ndarray]
     low: list[np.ndarray]
@@ -92,6 +94,15 @@ def roll_up(leaves: np.ndarray, parents: Sequence[np.ndarray]) -> list[np.ndarra
     return tiers
 
 
+def effective_events(weights: np.ndarray, squares: float) -> np.ndarray:
+    """The weights (days, k) in units of one event, whatever the unit they came in.
+
+    squares: the sum of the squared weights of the events that they are sums of. What is returned adds up to Kish's
+    (1965) effective number, (sum w)^2 / sum w^2: of equal events their number, of unequal ones fewer.
+    """
+    return weights * (weights.sum() / squares) if squares > 0 else weights
+
+
 # Change
 
 
@@ -104,6 +115,8 @@ def moves(weights: np.ndarray, settings: PopulationSettings) -> Moves:
     span, k = settings.change_days, weights.shape[1]
     latest, before = weights[-span:], weights[-2 * span : -span]
     share, share_before = _share(latest), _share(before)
+    if len(weights) < 2 * span:  # a few days against four weeks would be no change of anything
+        share_before = np.full(k, np.nan)
     happened = np.nan_to_num(share_before) > 0
     change = np.divide(share, share_before, out=np.full(k, np.nan), where=happened)
     recent = weights[-2 * span :]
@@ -159,8 +172,9 @@ def forecast(
     """Shares of the `horizon` days after the last day of the leaves' weights (days, k).
 
     "pooled": a log-linear pool of decayed means (see `log_shares`), its weights learned from all topics' past windows;
-    intervals from the errors of the same past windows. "arima": AutoARIMA of each topic's weekly shares, scaled to sum
-    to one; topics with too few events keep the pool's forecast. Without events: equal leaves, no interval.
+    intervals from the errors of the same past windows. "arima": AutoARIMA of each topic's own weekly shares, in wide
+    tiers too, as it comes; topics with too few events keep the pool's forecast. Without events: equal leaves, no
+    interval.
     Raises ValueError where horizon is no positive multiple of 7 or the model is unknown.
     """
     return forecasts(weights, parents, (horizon,), model, settings)[0]
@@ -301,18 +315,18 @@ def _arima(weights: np.ndarray, parents, horizons: Sequence[int], pooled: list[P
     weekly = roll_up(weights[len(weights) - weeks * _WEEK :].reshape(weeks, _WEEK, -1).sum(axis=1), parents)
     steps = [horizon // _WEEK for horizon in horizons]
     fits = [_fits(tier, steps, settings) for tier in weekly]
-    return [_in_place_of(one, [fit[:, at] for fit in fits], parents) for at, one in enumerate(pooled)]
+    return [_in_place_of(one, [fit[:, at] for fit in fits]) for at, one in enumerate(pooled)]
 
 
-def _in_place_of(pooled: PopulationForecast, fits: list[np.ndarray], parents) -> PopulationForecast:
+def _in_place_of(pooled: PopulationForecast, fits: list[np.ndarray]) -> PopulationForecast:
     """fits: of each tier (2, k) mean and half width, NaN where the pool's forecast stays."""
-    leaves = np.where(np.isfinite(fits[-1][0]), np.maximum(fits[-1][0], 0.0), pooled.expected[-1])
-    expected = roll_up(leaves / leaves.sum(), parents)
-    found = PopulationForecast(expected, [], [], [np.isfinite(width) for _, width in fits])
-    for tier, (_, width) in enumerate(fits):
-        own, moved = found.own[tier], expected[tier] - pooled.expected[tier]
-        found.low.append(np.maximum(np.where(own, expected[tier] - width, pooled.low[tier] + moved), 0.0))
-        found.high.append(np.minimum(np.where(own, expected[tier] + width, pooled.high[tier] + moved), 1.0))
+    found = PopulationForecast([], [], [], [np.isfinite(width) for _, width in fits])
+    for tier, (mean, width) in enumerate(fits):
+        held = np.clip(mean, 0.0, 1.0)
+        made = held, np.maximum(held - width, 0.0), np.minimum(held + width, 1.0)
+        kept = pooled.expected[tier], pooled.low[tier], pooled.high[tier]
+        for part, ours, pools in zip((found.expected, found.low, found.high), made, kept, strict=True):
+            part.append(np.where(found.own[tier], ours, pools))
     return found
 
 

@@ -1,27 +1,12 @@
-"""Prior knowledge about topics: rules from a YAML or CSV file, applied to a tree and its memberships. No Spark.
-
-A rule is a mapping (YAML: a list below the key `rules`; CSV: a header with the same names) with these keys:
-
-    rule       topic              other            and                      means
-    pin        where it belongs   -                one of item, keyword     the item is of that topic alone
-    merge      stays              goes into it     -                        two topics of one tier become one
-    forbid     -> required        -                one of item, keyword     the item is never of that topic
-    forbid     -> required        -                -                        the topic is never shown
-    parent_of  the parent         the child        -                        the child moves below that parent
-
-A topic is named by its id, by its label, or by the labels from tier 1 down: "Home > kitchen". All names are those of
-the tree before the rules. A keyword applies to every item whose text holds it as whole words, in any case.
+"""Prior knowledge about topics: rules (see rule_files) applied to a tree and its memberships. No Spark.
 
 Order, whatever the order in the file: merge, parent_of, pins by keyword, pins by item, forbid. So an item's own pin
 wins over a keyword's, the later of two equal pins wins, and what is forbidden wins over everything.
 """
 
-import csv
-import dataclasses
 import difflib
 import re
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +14,9 @@ from scipy import sparse
 
 from interest_model.errors import ConfigError
 from interest_model.interest.labels import distinct_labels
+from interest_model.interest.rule_files import Rule
 from interest_model.interest.topic_tree import (
+    PATH_SEPARATOR,
     TopicTree,
     counted,
     has_vector,
@@ -38,28 +25,11 @@ from interest_model.interest.topic_tree import (
     roll_up,
     standardise,
 )
-from interest_model.yaml_files import read_yaml
 
-_KEYS = ("rule", "topic", "other", "item", "keyword")
-# kind of rule -> keys it must have, and keys of which it may have one
-_FORMS = {
-    "pin": (("topic",), ("item", "keyword")),
-    "merge": (("topic", "other"), ()),
-    "forbid": (("topic",), ("item", "keyword")),
-    "parent_of": (("topic", "other"), ()),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Rule:
-    """One rule; keys that it does not use are ""; `origin` is its file and line (CSV) or number from 1 (YAML)."""
-
-    rule: str
-    topic: str
-    other: str
-    item: str
-    keyword: str
-    origin: str
+_SHOW = (
+    "interest-model sql --warehouse W \"select topic_id, parent_id, label, keywords from topics where stage = 'base' "
+    'and run_date = (select max(run_date) from topics)"'
+)
 
 
 class Catalogue(NamedTuple):
@@ -73,96 +43,131 @@ class Catalogue(NamedTuple):
     vectors: np.ndarray | None = None
 
 
-# Reading
+class Ruled(NamedTuple):
+    """The tree after the rules, its memberships, one for each tier, and what a person should know of rules that do
+    nothing: a sentence each, that begins with the rule's origin."""
 
-
-def read_rules(file: str | Path) -> tuple[Rule, ...]:
-    """The rules of a .csv file, else of a YAML file. Raises ConfigError that names file, line or number, and key."""
-    if Path(file).suffix.lower() == ".csv":
-        return tuple(_rule(content, origin) for content, origin in _csv_rows(file))
-    listed = read_yaml(file).get("rules")
-    if not isinstance(listed, list):
-        raise ConfigError(f"{file}: key 'rules' must be a list of rules, found {listed!r}")
-    return tuple(_rule(content, f"{file}, rule {number}") for number, content in enumerate(listed, start=1))
-
-
-def _csv_rows(file: str | Path) -> list[tuple[dict, str]]:
-    try:
-        with open(file, encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, restkey="more columns than the header")
-            return [(row, f"{file}, line {reader.line_num}") for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{file}: cannot be read as CSV: {error}") from error
-
-
-def _rule(content: object, origin: str) -> Rule:
-    if not isinstance(content, dict):
-        raise ConfigError(f"{origin}: expected keys and values, found {content!r}")
-    given = {str(key): str(value).strip() for key, value in content.items() if value not in (None, "")}
-    if unknown := set(given) - set(_KEYS):
-        raise ConfigError(f"{origin}: unknown key '{min(unknown)}'", f"known keys: {', '.join(_KEYS)}")
-    kind = given.get("rule", "")
-    if kind not in _FORMS:
-        raise ConfigError(f"{origin}: key 'rule' is '{kind}'", f"take one of: {', '.join(_FORMS)}")
-    required, either = _FORMS[kind]
-    for key in required:
-        if key not in given:
-            raise ConfigError(f"{origin}: {kind} needs the key '{key}'")
-    for key in sorted(set(given) - {"rule", *required, *either}):
-        raise ConfigError(f"{origin}: {kind} does not take the key '{key}'")
-    named = sum(key in given for key in either)
-    if named > 1 or (kind == "pin" and named == 0):
-        raise ConfigError(f"{origin}: {kind} takes one of the keys item and keyword, found {named}")
-    return Rule(**{key: given.get(key, "") for key in _KEYS}, origin=origin)
+    tree: TopicTree
+    tiers: list[sparse.csr_matrix]
+    notes: tuple[str, ...]
 
 
 def find_topic(tree: TopicTree, name: str, origin: str) -> int:
     """Position of the topic with this id, path of labels, or label (case does not matter); else ConfigError."""
-    ids = {topic: position for position, topic in enumerate(tree.topic_ids)}
-    if name in ids:
-        return ids[name]
+    found = _called(tree, name)
+    if len(found) == 1:
+        return found[0]
     full = [path.casefold() for path in paths(tree)]
-    for names in (full, [label.casefold() for label in tree.labels]):
-        found = [position for position, one in enumerate(names) if one == name.casefold()]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            known = ", ".join(f"{tree.topic_ids[one]} ({full[one]})" for one in found)
-            raise ConfigError(f"{origin}: {len(found)} topics are called '{name}'", f"name one by its id: {known}")
+    if found:
+        known = ", ".join(f"{tree.topic_ids[one]} ({full[one]})" for one in found)
+        raise ConfigError(f"{origin}: {len(found)} topics are called '{name}'", f"name one by its id: {known}")
     close = difflib.get_close_matches(name.casefold(), [*full, *(label.casefold() for label in tree.labels)])
-    raise ConfigError(f"{origin}: no topic '{name}'", f"names much like it: {', '.join(close) or 'none'}")
+    remedy = f"names much like it: {', '.join(close) or 'none'}; all of them: {_SHOW}"
+    raise ConfigError(f"{origin}: no topic '{name}'", remedy)
+
+
+def _called(tree: TopicTree, name: str) -> list[int]:
+    """Positions of the topics of this name: by id, else by path of labels, else by label."""
+    wanted = name.casefold()
+    by_id = [position for position, topic in enumerate(tree.topic_ids) if topic == name]
+    by_path = by_id or [position for position, path in enumerate(paths(tree)) if path.casefold() == wanted]
+    return by_path or [position for position, label in enumerate(tree.labels) if label.casefold() == wanted]
+
+
+def names_of(topics: Iterable[tuple[str, str | None, str]]) -> frozenset[str]:
+    """All names, in lower case, by which rules could have named topics of several versions.
+
+    topics: (id, parent's id or None, label), each once. Of a topic whose parent's label changed too, paths that no one
+    version had are among them.
+    """
+    forms: dict[str, list[tuple[str | None, str]]] = {}
+    for topic, parent, label in topics:
+        forms.setdefault(topic, []).append((parent, label.casefold()))
+
+    def full(topic: str) -> list[str]:
+        return [
+            label if parent is None else f"{above}{PATH_SEPARATOR}{label}"
+            for parent, label in forms.get(topic, ())
+            for above in ([""] if parent is None else full(parent))
+        ]
+
+    labels = {label for every in forms.values() for _, label in every}
+    return frozenset(labels | {topic.casefold() for topic in forms} | {path for topic in forms for path in full(topic)})
 
 
 # Applying
 
 
 def apply_rules(
-    tree: TopicTree, tiers: list[sparse.csr_matrix], rules: Sequence[Rule], items: Catalogue
-) -> tuple[TopicTree, list[sparse.csr_matrix]]:
+    tree: TopicTree,
+    tiers: list[sparse.csr_matrix],
+    rules: Sequence[Rule],
+    items: Catalogue,
+    former_names: Collection[str] = (),
+) -> Ruled:
     """The tree and its memberships (as from `memberships`) after the rules; without rules, both as they are.
+
+    former_names: see `names_of`. A rule that names a topic which went by such a name once and is gone, or an item that
+    is not known, is left out, and the notes say so; they say as well whose keyword no text holds.
 
     The result is a tree again, its memberships add up again, n_items are counted anew, and no two siblings share a
     label. A topic that loses all its children goes. An item pinned to a topic with children keeps its shares among
     them; if it has none there it goes to the leaf nearest to its vector, else to the fullest. An item forbidden in all
     its leaves goes to the nearest leaf that is left, without vector or centres to no topic; an item whose topics are
     all hidden has no topic. Keep the tree from before the rules for the next `assign` or `refit`: names in the rules
-    are names in it. Raises ConfigError for a rule that names an unknown topic or item, or that would break the tree;
+    are names in it. Raises ConfigError for a rule that names a topic never known, or that would break the tree;
     ValueError where items and memberships differ in number.
     """
     if not rules:
-        return tree, tiers
+        return Ruled(tree, tiers, ())
     if not tree.depth:
         raise ConfigError(f"{rules[0].origin}: there are no topics yet", "take the rules out until there are items")
     if not len(items.item_ids) == len(items.texts) == tiers[-1].shape[0]:
         raise ValueError("apply_rules: the catalogue must hold the items of the memberships, row by row")
+    concerned = _concerned(rules, items)
+    rules, notes = _standing(tree, rules, concerned, former_names)
+    if not rules:
+        return Ruled(tree, tiers, notes)
     into, parents = _structure(tree, rules)
     below = _leaves_below(tree, into, parents)
-    leaves = _with_pins(tree, _merged(tree, tiers[-1], into), rules, below, items)
-    leaves, hidden = _without_forbidden(tree, leaves, rules, below, items)
+    about = {rule: concerned[rule] for rule in rules if rule in concerned}
+    leaves = _with_pins(tree, _merged(tree, tiers[-1], into), about, below, items.vectors)
+    hidden = _hidden(tree, rules, below)
+    leaves = _without_forbidden(tree, leaves, about, below, hidden, items.vectors)
     nodes = tree.in_tier(tree.depth)
     ruled, kept = _compacted(_merged_centres(tree, into), parents, nodes[(into[nodes] == nodes) & ~hidden])
     rolled = roll_up(ruled, _normalised(leaves[:, kept[ruled.in_tier(ruled.depth)] - nodes[0]]))
-    return distinct_labels(counted(ruled, rolled), [False] * len(ruled.topic_ids)), rolled
+    return Ruled(distinct_labels(counted(ruled, rolled), [False] * len(ruled.topic_ids)), rolled, notes)
+
+
+def _concerned(rules: Sequence[Rule], items: Catalogue) -> dict[Rule, np.ndarray]:
+    """Rows of the items that each rule with an item or a keyword is about."""
+    place = {name: row for row, name in enumerate(items.item_ids)}
+    found = {rule: np.array([place[rule.item]]) for rule in rules if rule.item in place}
+    for rule in rules:
+        if rule.keyword:
+            word = re.compile(rf"(?<!\w){re.escape(rule.keyword)}(?!\w)", re.IGNORECASE)
+            found[rule] = np.flatnonzero([text is not None and word.search(text) is not None for text in items.texts])
+    return found
+
+
+def _standing(
+    tree: TopicTree, rules: Sequence[Rule], concerned: dict[Rule, np.ndarray], former_names: Collection[str]
+) -> tuple[list[Rule], tuple[str, ...]]:
+    """The rules without those whose topic or item is not there tonight, and what there is to say of them."""
+    kept, notes = [], []
+    for rule in rules:
+        named = [name for name in (rule.topic, rule.other) if name.casefold() in former_names]
+        gone = [name for name in named if not _called(tree, name)]
+        if gone:
+            notes.append(f"{rule.origin}: left out, topic '{gone[0]}' is gone or has another name now")
+        elif rule.item and rule not in concerned:
+            notes.append(f"{rule.origin}: left out, no item '{rule.item}' is known")
+        else:
+            kept.append(rule)
+        if rule.keyword and not len(concerned[rule]):
+            notes.append(f"{rule.origin}: no item's text holds the keyword '{rule.keyword}'")
+    return kept, tuple(notes)
 
 
 def _structure(tree: TopicTree, rules: Sequence[Rule]) -> tuple[np.ndarray, np.ndarray]:
@@ -206,46 +211,69 @@ def _merged(tree: TopicTree, leaves: sparse.csr_matrix, into: np.ndarray) -> spa
 
 
 def _with_pins(
-    tree: TopicTree, leaves: sparse.csr_matrix, rules: Sequence[Rule], below: np.ndarray, items: Catalogue
+    tree: TopicTree,
+    leaves: sparse.csr_matrix,
+    about: dict[Rule, np.ndarray],
+    below: np.ndarray,
+    vectors: np.ndarray | None,
 ) -> sparse.csr_matrix:
     topic_of = np.full(leaves.shape[0], -1)
-    for rule in sorted((one for one in rules if one.rule == "pin"), key=lambda rule: bool(rule.item)):
+    for rule in sorted((one for one in about if one.rule == "pin"), key=lambda rule: bool(rule.item)):
         topic = find_topic(tree, rule.topic, rule.origin)
         if not below[topic].any():
             raise ConfigError(f"{rule.origin}: '{rule.topic}' has no leaves left after merge and parent_of")
-        topic_of[_items_of(rule, items)] = topic
+        topic_of[about[rule]] = topic
     pinned = np.flatnonzero(topic_of >= 0)
-    allowed = below[topic_of[pinned]]
-    kept = sparse.csr_matrix(leaves[pinned].multiply(sparse.csr_matrix(allowed)))
+    topics, own = np.unique(topic_of[pinned], return_inverse=True)
+    allowed = below[topics]
+    kept = _within(leaves[pinned], allowed, own)
     empty = np.flatnonzero(_sums(kept) == 0)
-    goal = _nearest_leaf(tree, items.vectors, pinned[empty], allowed[empty])
-    fullest = np.where(allowed[empty], _sums((leaves > 0).T), -1).argmax(axis=1)
-    added = _placed(empty, np.where(goal >= 0, goal, fullest), kept.shape)
+    goal = _nearest_leaf(tree, vectors, pinned[empty], allowed, own[empty])
+    fullest = np.where(allowed, _sums((leaves > 0).T), -1).argmax(axis=1) if len(topics) else topics
+    added = _placed(empty, np.where(goal >= 0, goal, fullest[own[empty]]), kept.shape)
     return _replaced(leaves, pinned, _normalised(kept + added))
 
 
-def _without_forbidden(
-    tree: TopicTree, leaves: sparse.csr_matrix, rules: Sequence[Rule], below: np.ndarray, items: Catalogue
-) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """Memberships without what is forbidden to items, and (leaves,) bool: leaves of topics never shown."""
-    hidden = np.zeros(leaves.shape[1], dtype=bool)
-    bans: list[tuple[np.ndarray, int]] = []
+def _hidden(tree: TopicTree, rules: Sequence[Rule], below: np.ndarray) -> np.ndarray:
+    """(leaves,) bool: leaves of topics never shown."""
+    hidden = np.zeros(below.shape[1], dtype=bool)
     for rule in (one for one in rules if one.rule == "forbid"):
         topic = find_topic(tree, rule.topic, rule.origin)
-        if rule.item or rule.keyword:
-            bans.append((_items_of(rule, items), topic))
-        else:
+        if not rule.item and not rule.keyword:
             hidden |= below[topic]
+    return hidden
+
+
+def _without_forbidden(
+    tree: TopicTree,
+    leaves: sparse.csr_matrix,
+    about: dict[Rule, np.ndarray],
+    below: np.ndarray,
+    hidden: np.ndarray,
+    vectors: np.ndarray | None,
+) -> sparse.csr_matrix:
+    """Memberships without what is forbidden to items."""
+    bans = [(about[rule], find_topic(tree, rule.topic, rule.origin)) for rule in about if rule.rule == "forbid"]
     concerned = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *(rows for rows, _ in bans)]))
-    barred = np.zeros((len(concerned), leaves.shape[1]), dtype=bool)
-    for rows, topic in bans:
-        barred[np.searchsorted(concerned, rows)] |= below[topic]
-    before = leaves[concerned]
-    after = _normalised(before.multiply(sparse.csr_matrix(~barred)))
-    lost = np.flatnonzero((_sums(before) > 0) & (_sums(after) == 0))
-    goal = _nearest_leaf(tree, items.vectors, concerned[lost], ~barred[lost] & ~hidden & below.any(axis=0))
+    own, masks = np.zeros(len(concerned), dtype=np.int64), [np.ones(leaves.shape[1], dtype=bool)]
+    for rows, topic in bans:  # items with the same bans share a mask
+        places = np.searchsorted(concerned, rows)
+        before, number = np.unique(own[places], return_inverse=True)
+        own[places] = len(masks) + number
+        masks += [masks[one] & ~below[topic] for one in before]
+    allowed, shares = np.array(masks), leaves[concerned]
+    after = _normalised(_within(shares, allowed, own))
+    lost = np.flatnonzero((_sums(shares) > 0) & (_sums(after) == 0))
+    goal = _nearest_leaf(tree, vectors, concerned[lost], allowed & ~hidden & below.any(axis=0), own[lost])
     added = _placed(lost[goal >= 0], goal[goal >= 0], after.shape)
-    return _replaced(leaves, concerned, after + added), hidden
+    return _replaced(leaves, concerned, after + added)
+
+
+def _within(leaves: sparse.csr_matrix, allowed: np.ndarray, own: np.ndarray) -> sparse.csr_matrix:
+    """Of each row the shares that its mask allows; allowed (masks, leaves) bool, own (n,) the mask of each row."""
+    kept = leaves.copy()
+    kept.data *= allowed[np.repeat(own, np.diff(leaves.indptr)), leaves.indices]
+    return kept
 
 
 def _sums(rows: sparse.spmatrix) -> np.ndarray:
@@ -265,28 +293,21 @@ def _replaced(leaves: sparse.csr_matrix, rows: np.ndarray, block: sparse.csr_mat
     return sparse.csr_matrix(sparse.diags(others) @ leaves + back @ block)
 
 
-def _items_of(rule: Rule, items: Catalogue) -> np.ndarray:
-    """Rows of the items that a rule is about; none for a keyword that no text holds."""
-    if rule.item:
-        rows = np.flatnonzero(np.asarray(items.item_ids, dtype=object) == rule.item)
-        if not len(rows):
-            raise ConfigError(f"{rule.origin}: no item '{rule.item}'", "take an id of table items, or drop the rule")
-        return rows
-    word = re.compile(rf"(?<!\w){re.escape(rule.keyword)}(?!\w)", re.IGNORECASE)
-    return np.flatnonzero([text is not None and word.search(text) is not None for text in items.texts])
+def _nearest_leaf(
+    tree: TopicTree, vectors: np.ndarray | None, rows: np.ndarray, allowed: np.ndarray, own: np.ndarray
+) -> np.ndarray:
+    """(r,) column of the nearest of each row's allowed leaves; -1 without vector, centres or any leaf.
 
-
-def _nearest_leaf(tree: TopicTree, vectors: np.ndarray | None, rows: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """(r,) column of the nearest of each row's allowed leaves (r, leaves); -1 without vector, centres or any leaf."""
+    allowed (masks, leaves) bool; own (r,): the mask of each row.
+    """
     found = np.full(len(rows), -1)
     if vectors is None or tree.by_category:
         return found
     centres = tree.centres[tree.in_tier(tree.depth)]
     known = has_vector(vectors[rows])
     points = standardise(vectors[rows], tree.mean, tree.scale)
-    masks, group = np.unique(allowed, axis=0, return_inverse=True)
-    for number, mask in enumerate(masks):
-        members, columns = np.flatnonzero((group.ravel() == number) & known), np.flatnonzero(mask)
+    for mask in np.unique(own):
+        members, columns = np.flatnonzero((own == mask) & known), np.flatnonzero(allowed[mask])
         if len(members) and len(columns):
             found[members] = columns[nearest(points[members], centres[columns])[0]]
     return found

@@ -16,10 +16,11 @@ from pyspark.sql import functions as F
 from interest_model.config import Topics as TopicSettings
 from interest_model.encoding.item_embeddings import embeddings_known
 from interest_model.encoding.model_files import encoder_version
-from interest_model.errors import MissingTableError
+from interest_model.errors import DataError, MissingTableError
 from interest_model.history.known import items_known
 from interest_model.interest import clusters, labels, topic_rules, topic_tree
 from interest_model.interest.forecast_models import Topics
+from interest_model.interest.rule_files import read_rules
 from interest_model.interest.topic_tree import TopicTree
 from interest_model.recommend.consumption import catalogue, end_of_day, item_vectors, recent
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from interest_model.job import Night
 
 BASE, SHOWN = "base", "shown"
+_GROWN = 2  # so many times the items: topics of a first, small catalogue would stay for settings.refit_days
 
 
 class TopicItems(NamedTuple):
@@ -40,21 +42,26 @@ class TopicItems(NamedTuple):
 
 
 class Former(NamedTuple):
-    """What a version in force hands on. base: its tree before the rules; age_days: how old it is; vectors (n, d) of
-    tonight's items by the encoder that its topics were learned with, None where tonight's is the same."""
+    """What a version in force hands on. base: its tree before the rules; age_days: since that was learned; vectors
+    (n, d) of tonight's items by the encoder that its topics were learned with, None where tonight's is the same; names:
+    of topics of all versions, see topic_rules.names_of."""
 
     base: TopicTree
     age_days: int
     vectors: np.ndarray | None = None
+    names: frozenset[str] = frozenset()
 
 
 class Version(NamedTuple):
     """A version of the hierarchy: the tree before the rules, the tree everybody sees, and the items' shares of the
-    shown tree's topics, a matrix (n_items, topics of the tier) for each tier."""
+    shown tree's topics, a matrix (n_items, topics of the tier) for each tier. age_days: since the first was learned, 0
+    for categories; notes: see topic_rules.Ruled."""
 
     base: TopicTree
     shown: TopicTree
     tiers: list[sp.csr_matrix]
+    age_days: int
+    notes: tuple[str, ...]
 
 
 def gather_items(items: DataFrame) -> TopicItems:
@@ -101,21 +108,26 @@ def can_begin(items: TopicItems, settings: TopicSettings) -> bool:
 def next_version(former: Former | None, items: TopicItems, settings: TopicSettings, night: str) -> Version:
     """Tonight's Version. former: the version in force; None: there is none yet.
 
-    A source whose categories form a tree keeps them; otherwise topics are learned from vectors, learned again with ids
-    kept every settings.refit_days and when the encoder is another one, and in between new items go to the nearest
-    topic.
+    A source whose categories form a tree keeps them; otherwise topics are learned from vectors, and new items go to the
+    nearest topic. They are learned again, with ids kept, every settings.refit_days, when the encoder is another one,
+    and when there are _GROWN times the items that they were learned from.
     """
     base = _tree(former, items, settings, night)
+    kept = former is not None and base is former.base
     tiers = topic_tree.memberships(base, items.paths, items.vectors)
     if former is not None and base.topic_ids.tolist() == former.base.topic_ids.tolist():
         base = base._replace(labels=former.base.labels, keywords=former.base.keywords)
     else:
         base = labels.label_tree(base, tiers, labels.count_words(items.texts, settings.language))
-    base = topic_tree.counted(base, tiers)
-    rules = topic_rules.read_rules(settings.rules) if settings.rules else ()
+    counted = topic_tree.counted(base, tiers)
+    rules = read_rules(settings.rules) if settings.rules else ()
     catalogue = topic_rules.Catalogue(items.item_ids, items.texts, items.vectors)
-    shown, tiers = topic_rules.apply_rules(base, tiers, rules, catalogue)
-    return Version(base, shown, tiers)
+    names = frozenset() if former is None else former.names
+    ruled = topic_rules.apply_rules(counted, tiers, rules, catalogue, names)
+    # of a tree that stays, n_items go on to say what it was learned from
+    return Version(
+        former.base if kept else counted, ruled.tree, ruled.tiers, former.age_days if kept else 0, ruled.notes
+    )
 
 
 def _tree(former: Former | None, items: TopicItems, settings: TopicSettings, night: str) -> TopicTree:
@@ -129,7 +141,8 @@ def _tree(former: Former | None, items: TopicItems, settings: TopicSettings, nig
     if former.vectors is not None:
         leaves = topic_tree.assign(former.base, former.vectors)
         return clusters.refit(former.base, items.vectors, growth, night, leaves)
-    if former.age_days >= settings.refit_days:
+    grown = topic_tree.has_vector(items.vectors).sum() >= _GROWN * former.base.n_items[former.base.in_tier(1)].sum()
+    if former.age_days >= settings.refit_days or grown:
         return clusters.refit(former.base, items.vectors, growth, night)
     return former.base
 
@@ -137,30 +150,48 @@ def _tree(former: Former | None, items: TopicItems, settings: TopicSettings, nig
 def former_and_items(night: "Night", rows: DataFrame) -> tuple[Former | None, TopicItems]:
     """What next_version takes: the version in force before tonight from its rows of table topics, None where there are
     none, and tonight's items."""
-    made = rows.select("run_date", "encoder").head()
+    made = rows.select("learned_date", "encoder").head()
     if made is None:
         return None, items_of_night(night, None)
     base, _ = load_tree(rows, BASE)
     items = items_of_night(night, base)
-    former = Former(base, (night.run_date - made["run_date"]).days)
+    names = _names_before(night) if night.settings.topics.rules else frozenset()
+    former = Former(base, (night.run_date - made["learned_date"]).days, names=names)
     if not base.depth or base.by_category or made["encoder"] == encoder_version(night.settings.encoder):
         return former, items
     known = embeddings_known(night, night.run_date, made["encoder"])
     return former._replace(vectors=with_vectors(items, known).vectors), items
 
 
+def _names_before(night: "Night") -> frozenset[str]:
+    """Names of the topics of all versions made before tonight. One row per topic and name reaches the driver."""
+    rows = night.read("topics").where((F.col("run_date") < F.lit(night.run_date)) & (F.col("stage") == F.lit(BASE)))
+    return topic_rules.names_of(map(tuple, rows.select("topic_id", "parent_id", "label").distinct().collect()))
+
+
 def topic_rows(version: Version, before: DataFrame, run_date: datetime.date, encoder: str) -> pa.Table | None:
-    """Rows of table topics for a new version, or None where the version in force (its rows: `before`) is the same.
-    encoder: version of the one whose vectors the items have."""
+    """Rows of table topics for a new version, or None where the version in force (its rows: `before`) is the same and
+    was not learned again tonight. encoder: version of the one whose vectors the items have.
+
+    Raises DataError where topics are in force and tonight's items give none.
+    """
     number = topic_tree.tree_version(version.shown)
     in_force = before.select("topic_version").head()
-    if in_force is not None and in_force["topic_version"] == number:
+    if in_force is not None and not version.base.depth:
+        raise DataError(
+            f"table items, day {run_date}: no item has a category or vector to make topics of, and topics are in force",
+            "nothing was written: look at the night's item file and at the mapping's categories, then run it again",
+        )
+    learned = not version.base.by_category and not version.age_days
+    if in_force is not None and in_force["topic_version"] == number and not learned:
         return None
+    learned_date = run_date - datetime.timedelta(days=version.age_days)
     parts = []
     for stage, tree in ((BASE, version.base), (SHOWN, version.shown)):
         columns = topic_tree.to_columns(tree)
         count = len(columns["topic_id"])
         columns |= {"stage": [stage] * count, "topic_version": [number] * count, "run_date": [run_date] * count}
+        columns["learned_date"] = [learned_date] * count
         columns["encoder"] = [None if tree.by_category else encoder] * count
         parts.append(pa.table({name: pa.array(columns[name], kind) for name, kind in _ARROW.items()}))
     return pa.concat_tables(parts)
@@ -171,6 +202,7 @@ _ARROW = {
     "tier": pa.int32(), "parent_id": pa.string(), "label": pa.string(), "keywords": pa.list_(pa.string()),
     "n_items": pa.int64(), "position": pa.int32(), "centre": pa.list_(pa.float32()),
     "vector_mean": pa.list_(pa.float32()), "vector_scale": pa.list_(pa.float32()), "encoder": pa.string(),
+    "learned_date": pa.date32(),
 }  # fmt: skip
 
 
@@ -274,7 +306,7 @@ def load_tonight(night: "Night", known: DataFrame) -> tuple[DataFrame, Tonight]:
 
 def _hierarchy(night: "Night", events: DataFrame, at_day: float) -> Tonight:
     tree, version = tree_in_force(night)
-    items = catalogue(events, at_day, 0)
+    items = catalogue(events, at_day, 0, counted="weight > 0")
     memberships = load_memberships(night.read("item_topics"), night.run_date, tree, items.item_ids.tolist())
     places = [tree.in_tier(tier) for tier in range(1, tree.depth + 1)]
     first = [0, *(place[0] for place in places)]

@@ -5,6 +5,7 @@ Only one row per day and topic reaches the driver, however many users and events
 
 import datetime
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,14 @@ _MAPS = {
 _PARTS = ("expected", "low", "high")
 
 
+class DailyWeights(NamedTuple):
+    """weights (days, k): summed weight of the events of each day and topic, the oldest day first, 0 where nothing
+    happened; squares: sum of the squared weights of these events."""
+
+    weights: np.ndarray
+    squares: float
+
+
 def population_settings(trends: Trends) -> PopulationSettings:
     """The numerical settings of shares and their forecasts, out of the settings file's section."""
     return PopulationSettings(
@@ -38,9 +47,9 @@ def population_settings(trends: Trends) -> PopulationSettings:
 
 def daily_weights(
     events: DataFrame, item_topics: DataFrame, run_date: datetime.date, lookback_days: int, leaves: Sequence[str]
-) -> np.ndarray:
-    """(days, k) summed weight of each of the lookback_days days up to run_date and each topic in `leaves`, the oldest
-    day first, 0 where nothing happened; from known events and the table item_topics.
+) -> DailyWeights:
+    """Weights of the lookback_days days up to run_date and the topics in `leaves`, from known events and the table
+    item_topics.
 
     An event counts for its item's topics as known on run_date, by their weights; topics not in `leaves` do not count.
     Days begin with the first that has any weight; none: run_date alone, without weight.
@@ -51,12 +60,15 @@ def daily_weights(
     topics = items_known(item_topics, run_date).select("item_id", pairs).select("item_id", "pair.*")
     # decimals: a sum of doubles depends on the order in which Spark adds
     weight = (F.col("weight") * F.col("weights")).cast("decimal(28,9)")
+    square = (F.col("weight") * F.col("weight") * F.col("weights")).cast("decimal(28,14)")
     joined = counted.select("item_id", "event_date", "weight").join(topics, "item_id")
-    sums = joined.groupBy("event_date", F.col("topic_ids").alias("topic_id")).agg(F.sum(weight).alias("weight"))
-    return _as_matrix(sums.withColumn("weight", F.col("weight").cast("double")).toArrow(), run_date, leaves)
+    by_topic = joined.groupBy("event_date", F.col("topic_ids").alias("topic_id"))
+    both = {"weight": weight, "square": square}
+    sums = by_topic.agg(*(F.sum(one).cast("double").alias(name) for name, one in both.items()))
+    return _daily(sums.orderBy("event_date", "topic_id").toArrow(), run_date, leaves)
 
 
-def _as_matrix(sums: pa.Table, run_date: datetime.date, leaves: Sequence[str]) -> np.ndarray:
+def _daily(sums: pa.Table, run_date: datetime.date, leaves: Sequence[str]) -> DailyWeights:
     column = {name: position for position, name in enumerate(leaves)}
     topics = np.array([column.get(name, -1) for name in sums.column("topic_id").to_pylist()], dtype=np.int64)
     days = np.asarray(sums.column("event_date").to_numpy(), dtype="datetime64[D]").astype(np.int64)
@@ -66,26 +78,28 @@ def _as_matrix(sums: pa.Table, run_date: datetime.date, leaves: Sequence[str]) -
     first = days[counts].min(initial=last)
     values = np.zeros((last - first + 1, len(leaves)))
     values[days[counts] - first, topics[counts]] = weights[counts]
-    return values
+    return DailyWeights(values, float(sums.column("square").to_numpy()[counts].sum()))
 
 
-def trend_rows(weights: np.ndarray, topics: Topics, settings: Trends) -> pa.Table:
+def trend_rows(daily: DailyWeights, topics: Topics, settings: Trends) -> pa.Table:
     """One row per topic of every tier, as table interest_trends without topic, topic_version and run_date.
 
-    weights: (days, k) of the deepest tier, see `daily_weights`.
+    daily: of the deepest tier's topics. Its unit of weight shows in the column weight alone.
     """
+    weights = population.effective_events(*daily)
     numbers = population_settings(settings)
     maps = {}
     for model, names in _MAPS.items():
         made = population.forecasts(weights, topics.parents, settings.horizons_days, model, numbers)
         maps |= {name: _by_tier(made, part, settings) for name, part in zip(names, _PARTS, strict=True)}
+    summed = population.roll_up(daily.weights[-settings.change_days :].sum(axis=0), topics.parents)
     tiers = []
     for tier, (ids, values) in enumerate(zip(topics.ids, population.roll_up(weights, topics.parents), strict=True)):
         found = population.moves(values, numbers)
         columns = {
             "tier": pa.array(np.full(len(ids), tier + 1, dtype=np.int32)),
             "topic_id": pa.array(ids, pa.string()),
-            "weight": pa.array(values[-settings.change_days :].sum(axis=0), pa.float64()),
+            "weight": pa.array(summed[tier], pa.float64()),
             "move": pa.array(MOVES, pa.string()).take(pa.array(found.move, pa.int32())),
         }
         plain = ("share", "share_before", "change", "trend_per_day", "trend_se")

@@ -49,11 +49,12 @@ def consumed(events: DataFrame) -> DataFrame:
     return timed(events.where("consumption"))
 
 
-def catalogue(consumption: DataFrame, at_day: float, learning_days: int) -> Catalogue:
+def catalogue(consumption: DataFrame, at_day: float, learning_days: int, counted: str = "true") -> Catalogue:
     """The catalogue from `consumed`. Collects one row per item and time bin: bounded by items and days, not by
-    users. learning_days: how far back moments lie that the ranker learns from (see fit.first_lesson)."""
+    users. learning_days: how far back moments lie that the ranker learns from (see fit.first_lesson);
+    counted: condition in SQL; events of which it is false add an item and its first day, but no count."""
     bins = consumption.groupBy("item_id", _bin(at_day, learning_days + _FINE_DAYS).alias("bin"))
-    rows = bins.agg(F.count("*").alias("count"), F.min("day").alias("first")).toArrow()
+    rows = bins.agg(F.count_if(F.expr(counted)).alias("count"), F.min("day").alias("first")).toArrow()
     names, items = np.unique(np.asarray(rows.column("item_id").to_pylist(), dtype=str), return_inverse=True)
     first_days = np.full(len(names), np.inf)
     np.minimum.at(first_days, items, np.asarray(rows.column("first")))

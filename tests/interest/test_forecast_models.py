@@ -1,10 +1,15 @@
 """The night's forecast models: what they are fitted on is what a night at each cut would have read."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
-from interest_model.interest.forecast_models import Plan, Topics, fit, forecast
-from interest_model.interest.forecaster_training import TrainingSettings
+from interest_model.interest import forecast_features as ff
+from interest_model.interest import forecast_models
+from interest_model.interest.forecast_models import LEARNED_CUTS, ROWS_KEPT, Plan, Topics, fit, forecast, rule_shares
+from interest_model.interest.forecaster_training import TrainingSettings, train
 from interest_model.interest.states_of_users import StateSettings
 from interest_model.recommend.histories import latest
 from interest_model.recommend.popularity import ItemCounts
@@ -37,3 +42,58 @@ def test_a_cut_reads_what_a_night_would_have_read():
     assert known.lengths.tolist() == [200, 0] and known.days.max() == AT_DAY - 31
     few = PLAN._replace(lookback_days=10.0).as_of(whole, AT_DAY - 30)
     assert few.lengths.tolist() == [10, 0] and PLAN.reach_days == 49
+
+
+def two_tiers(days: np.ndarray) -> Topics:
+    """Two topics of two narrower ones each, an item of each; events of everybody on these days."""
+    counts = ItemCounts((np.arange(len(days)) % 4).astype(np.int32), days, np.ones(len(days)))
+    wide = sp.csr_matrix(np.repeat(np.eye(2, dtype=np.float32), 2, axis=0))
+    ids = [np.array(list("ab"), dtype=object), np.array(list("cdef"), dtype=object)]
+    return Topics(ids, [np.full(2, -1), np.array([0, 0, 1, 1])], [wide, sp.identity(4, np.float32, "csr")], counts)
+
+
+def steady_users(days: int, n: int = 30):
+    """n users who act twice a day for the last `days` days, each on two items of their own."""
+    ages = np.arange(days - 0.25, 0, -0.5)
+    return histories({f"u{k:02d}": [((k + i % 2) % 4, AT_DAY - age) for i, age in enumerate(ages)] for k in range(n)})
+
+
+@pytest.mark.parametrize(("log_days", "learned"), [(28, []), (49, [1.0, 7.0]), (70, [1.0, 7.0, 28.0])])
+def test_a_horizon_seen_after_too_few_cuts_keeps_the_rule(log_days, learned):
+    users = steady_users(log_days)
+    topics = two_tiers(np.arange(AT_DAY - log_days, AT_DAY))
+    arrays = fit(users, topics, AT_DAY, PLAN, StateSettings(), TrainingSettings(steps=5))
+    assert [arrays.get(f"{tier}/horizons", np.zeros(0)).tolist() for tier in (1, 2)] == [learned, learned]
+    at_cut = ff.features(users, topics.memberships[1], topics.populations(1, AT_DAY), AT_DAY, StateSettings())
+    rule = rule_shares(at_cut, StateSettings().prior_events).expected
+    made = forecast(users, topics, AT_DAY, PLAN.horizons, arrays, StateSettings())
+    for horizon, found in zip(PLAN.horizons, made, strict=True):
+        by_rule = found.shares[1].expected == pytest.approx(rule, abs=1e-12)
+        assert by_rule == (horizon not in learned)
+        assert all(np.isnan(one).all() == by_rule for one in found.quantiles)
+        assert np.bincount(found.shares[0].users, found.shares[0].expected) == pytest.approx(1.0, abs=0.1)
+
+
+def test_few_cuts_asked_for_are_enough():
+    plan = PLAN._replace(cuts=LEARNED_CUTS - 2)
+    users, topics = steady_users(49), two_tiers(np.arange(AT_DAY - 49, AT_DAY))
+    arrays = fit(users, topics, AT_DAY, plan, StateSettings(), TrainingSettings(steps=5))
+    assert arrays["2/horizons"].tolist() == [1.0, 7.0]
+
+
+def test_no_more_windows_are_kept_than_most_rows_allows(monkeypatch):
+    users, topics, held = steady_users(70, n=60), two_tiers(np.arange(AT_DAY - 70, AT_DAY)), []
+    settings = TrainingSettings(steps=2, most_rows=100)
+
+    def noted(windows, training):
+        held.append(windows)
+        return train(windows, training)
+
+    monkeypatch.setattr(forecast_models, "train", noted)
+    arrays = fit(users, topics, AT_DAY, PLAN, StateSettings(), settings)
+    assert len(held) == 2 and all(0 < len(one.windows) <= ROWS_KEPT * settings.most_rows for one in held)
+    assert arrays["2/horizons"].tolist() == [1.0, 7.0, 28.0]
+    again = fit(users, topics, AT_DAY, PLAN, StateSettings(), settings)
+    assert all(np.array_equal(array, again[name]) for name, array in arrays.items())
+    other = fit(users, topics, AT_DAY, PLAN, StateSettings(), dataclasses.replace(settings, seed=8))
+    assert not np.array_equal(held[0].draws, held[-2].draws) and other.keys() == arrays.keys()

@@ -260,6 +260,28 @@ def test_the_model_does_not_depend_on_how_many_threads_there_are():
     assert all(np.array_equal(array, found[1][name]) for name, array in found[0].items())
 
 
+@pytest.mark.parametrize("most", [100, 300])
+def test_windows_sampled_while_they_are_made_are_those_sampled_at_the_end(most):
+    """In any order of the parts, and whatever users stand beside them."""
+    known = planted(30, 9)[0]
+    parts = [windows_of(known, cuts=(cut,), horizons=(one,)) for cut in (-28.0, 0.0) for one in (7.0, 28.0)]
+
+    def keys(windows):
+        return sorted(zip(windows.draws, windows.horizons, strict=True))
+
+    whole = ff.merge(parts)
+    at_end = ff.take_windows(whole, ff.sampled(whole, whole.events > 0, most))
+    for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
+        kept = parts[order[0]]
+        for place in order[1:]:
+            kept = ff.merge([kept, parts[place]])
+            kept = ff.take_windows(kept, ff.sampled(kept, kept.events > 0, most))
+        assert keys(kept) == keys(at_end)
+    assert 0 < len(at_end.windows) <= most < len(whole.windows)
+    alone = windows_of(take(known, np.array([12])), cuts=(0.0,), horizons=(28.0,))
+    assert len(alone.draws) == 1 and alone.draws[0] in parts[3].draws and alone.draws[0] not in parts[1].draws
+
+
 def test_a_sample_of_windows_is_enough_to_train():
     windows = windows_of(planted(100, 8)[0])
     few = train(windows, TrainingSettings(steps=5, most_rows=200))

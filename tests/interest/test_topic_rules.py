@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +7,8 @@ from hypothesis import strategies as st
 
 from interest_model.errors import ConfigError
 from interest_model.interest.clusters import Growth, learn
-from interest_model.interest.topic_rules import Catalogue, Rule, apply_rules, find_topic, read_rules
+from interest_model.interest.rule_files import Rule, read_rules
+from interest_model.interest.topic_rules import Catalogue, apply_rules, find_topic, names_of
 from interest_model.interest.topic_tree import check_tree, from_categories, memberships
 
 KITCHEN, GARDEN, SPORT, OFFICE = ["Home", "kitchen"], ["Home", "garden"], ["Clothing", "sport"], ["Clothing", "office"]
@@ -22,7 +25,7 @@ def rule(kind, topic, other="", item="", keyword=""):
 def ruled(*rules, paths=PATHS, items=ITEMS):
     """The tree after the rules, and for each item its shares by label at both tiers."""
     raw = from_categories(paths)
-    tree, tiers = apply_rules(raw, memberships(raw, paths), rules, items)
+    tree, tiers, _ = apply_rules(raw, memberships(raw, paths), rules, items)
     check_tree(tree)
     labels = [tree.labels[tree.in_tier(tier)] for tier in (1, 2)]
     rows = [
@@ -98,7 +101,7 @@ def test_a_topic_never_shown_goes_with_its_items():
     assert (wide[0], narrow[0], narrow[2]) == ({}, {}, {})
     raw = from_categories(PATHS)
     nothing = [rule("forbid", "Home"), rule("forbid", "Clothing")]
-    tree, tiers = apply_rules(raw, memberships(raw, PATHS), nothing, ITEMS)
+    tree, tiers, _ = apply_rules(raw, memberships(raw, PATHS), nothing, ITEMS)
     assert (len(tree.topic_ids), tiers) == (0, [])
 
 
@@ -116,18 +119,18 @@ def test_a_learned_topic_gives_a_forbidden_item_to_the_nearest_leaf_left():
     own, home = raw[1][0].indices[0], tree.topic_ids[tree.in_tier(2)[raw[1][0].indices[0]]]
     distances = np.linalg.norm(tree.centres[tree.in_tier(2)] - tree.centres[tree.in_tier(2)[own]], axis=1)
     second = np.argsort(distances)[1]
-    ruled_tree, tiers = apply_rules(tree, raw, [rule("forbid", home, item="i0")], items)
+    ruled_tree, tiers, _ = apply_rules(tree, raw, [rule("forbid", home, item="i0")], items)
     assert tiers[1][0].indices.tolist() == [second]
     assert (tiers[1][1:] != raw[1][1:]).nnz == 0
     hide = [rule("forbid", home, item="i0"), rule("forbid", tree.topic_ids[tree.in_tier(2)[second]])]
-    _, tiers = apply_rules(tree, raw, hide, items)
+    _, tiers, _ = apply_rules(tree, raw, hide, items)
     assert tiers[1].shape[1] == 3 and tiers[1][0].nnz == 1  # the nearest that is shown
 
 
 def test_a_merged_centre_is_the_mean_by_items():
     tree, vectors, items = learned()
     one, two = tree.topic_ids[tree.in_tier(1)][:2]
-    after, _ = apply_rules(tree, memberships(tree, vectors=vectors), [rule("merge", one, other=two)], items)
+    after, *_ = apply_rules(tree, memberships(tree, vectors=vectors), [rule("merge", one, other=two)], items)
     np.testing.assert_allclose(after.centres[after.topic_ids == one][0], tree.centres[:2].mean(axis=0), rtol=1e-5)
     assert after.n_items[after.topic_ids == one] == 60
 
@@ -135,7 +138,7 @@ def test_a_merged_centre_is_the_mean_by_items():
 def test_no_rules_change_nothing():
     raw = from_categories(PATHS)
     tiers = memberships(raw, PATHS)
-    assert apply_rules(raw, tiers, [], ITEMS) == (raw, tiers)
+    assert apply_rules(raw, tiers, [], ITEMS) == (raw, tiers, ())
 
 
 def test_the_catalogue_must_be_that_of_the_memberships():
@@ -160,7 +163,7 @@ def test_after_any_rules_it_is_a_tree_and_adds_up(rules):
     paths = [["p", "a"], ["p", "b"], [["q", "a"], ["p", "b"]], ["q", "c"], ["r", "b"]]
     raw = from_categories(paths)
     try:
-        tree, tiers = apply_rules(raw, memberships(raw, paths), rules, Catalogue(list("01234"), [None] * 5))
+        tree, tiers, _ = apply_rules(raw, memberships(raw, paths), rules, Catalogue(list("01234"), [None] * 5))
     except ConfigError as error:  # the one that sound rules can meet together
         assert "no leaves left" in str(error)
         return
@@ -191,8 +194,7 @@ def test_a_topic_goes_by_id_path_or_label():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (rule("pin", "kitchen", item="i99"), "rule 1: no item 'i99'"),
-        (rule("pin", "cellar", item="i1"), "rule 1: no topic 'cellar'"),
+        (rule("pin", "cellar", item="i1"), "rule 1: no topic 'cellar'\n.*interest-model sql"),
         (rule("merge", "Home", other="sport"), "different tiers"),
         (rule("parent_of", "kitchen", other="sport"), "'sport' is of tier 2, 'kitchen' of tier 2\n.*tier just above"),
         (rule("parent_of", "sport", other="Home"), "tier just above"),
@@ -203,6 +205,62 @@ def test_rules_that_cannot_hold_are_refused(wrong, message):
         ruled(wrong)
 
 
+def noted(*rules, names=()):
+    """What is said of the rules, and each item's leaves after them."""
+    raw = from_categories(PATHS)
+    tree, tiers, notes = apply_rules(raw, memberships(raw, PATHS), rules, ITEMS, names)
+    labels = tree.labels[tree.in_tier(2)]
+    return notes, [labels[row.indices].tolist() for row in tiers[1]]
+
+
+BEFORE = names_of([("c-1", None, "Home"), ("c-2", "c-1", "Cellar"), ("c-2", "c-1", "Wine"), ("c-1", None, "House")])
+
+
+@pytest.mark.parametrize("name", ["c-2", "cellar", "Home > Cellar", "house > WINE"])
+@pytest.mark.parametrize("kind", ["pin", "merge", "forbid", "parent_of"])
+def test_a_rule_about_a_topic_that_is_gone_is_left_out_and_said(kind, name):
+    given = {"pin": {"item": "i1"}, "merge": {"other": "garden"}, "parent_of": {"other": "garden"}}.get(kind, {})
+    one, other = rule(kind, name, **given), rule("pin", "garden", item="i3")
+    notes, leaves = noted(one, other, names=BEFORE)
+    assert notes == (f"rules.yaml, rule 1: left out, topic '{name}' is gone or has another name now",)
+    assert leaves == noted(other)[1] and leaves[2] == ["garden"]
+    with pytest.raises(ConfigError, match="no topic 'attic'"):
+        noted(rule(kind, "attic", **given), names=BEFORE)
+
+
+def test_a_topic_that_is_there_is_not_gone_whatever_it_was_called():
+    notes, leaves = noted(rule("pin", "garden", item="i1"), names=names_of([("c-1", None, "garden")]))
+    assert notes == () and leaves[0] == ["garden"]
+
+
+def test_items_not_known_and_words_in_no_text_are_said():
+    rules = (
+        rule("pin", "garden", item="i99"),
+        rule("forbid", "kitchen", keyword="teapots"),
+        rule("pin", "sport", item="i1"),
+    )
+    notes, leaves = noted(*rules)
+    assert notes == (
+        "rules.yaml, rule 1: left out, no item 'i99' is known",
+        "rules.yaml, rule 1: no item's text holds the keyword 'teapots'",
+    )
+    assert leaves[0] == ["sport"]
+    assert noted(rules[0]) == (notes[:1], noted()[1])
+
+
+def test_rules_about_many_items_take_room_for_their_shares_alone():
+    """12,000 items, each of one of 1,500 leaves: a mask of items by leaves would be 18 MB."""
+    paths = [[f"d{k % 20}", f"c{k % 1500}"] for k in range(12_000)]
+    raw = from_categories(paths)
+    items, tiers = Catalogue([str(k) for k in range(12_000)], ["cable"] * 12_000), memberships(raw, paths)
+    for kind in ("pin", "forbid"):
+        tracemalloc.start()
+        apply_rules(raw, tiers, [rule(kind, raw.topic_ids[0], keyword="cable")], items)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert most < 12_000_000, kind
+
+
 def test_a_pin_to_a_topic_that_lost_its_leaves_is_refused():
     emptied = rule("parent_of", "Home", other="sport"), rule("parent_of", "Home", other="office")
     with pytest.raises(ConfigError, match="no leaves left"):
@@ -211,7 +269,7 @@ def test_a_pin_to_a_topic_that_lost_its_leaves_is_refused():
 
 YAML = """
 rules:
-  - {rule: pin, item: 17, topic: kitchen}
+  - {rule: pin, item: "17", topic: kitchen}
   - {rule: merge, topic: kitchen, other: garden}
   - {rule: forbid, topic: Home}
 """
@@ -237,6 +295,14 @@ def test_yaml_and_csv_say_the_same(tmp_path):
         ("- {rule: merge, topic: a}", "merge needs the key 'other'"),
         ("- {rule: merge, topic: a, other: b, item: c}", "merge does not take the key 'item'"),
         ("- {rule: pin, topic: a, itm: b}", "unknown key 'itm'"),
+        (
+            "- {rule: pin, topic: a, item: 0110065001}",
+            "rule 1: key 'item' is no text, YAML reads 18901505\n.*in quotes",
+        ),
+        ("- {rule: pin, topic: a, item: 12:30}", "rule 1: key 'item' is no text, YAML reads 750\n.*in quotes"),
+        ("- {rule: forbid, topic: a, keyword: no}", "rule 1: key 'keyword' is no text, YAML reads False\n.*in quotes"),
+        ("- {rule: forbid, topic: 2024}", "rule 1: key 'topic' is no text, YAML reads 2024\n.*in quotes"),
+        ("- {rule: pin, topic: a, keyword: '  '}", "rule 1: pin takes one of the keys item and keyword, found 0"),
         ("- pin", "rule 1: expected keys and values"),
         ("{}", "key 'rules' must be a list"),
     ],
@@ -245,6 +311,12 @@ def test_rules_that_cannot_be_read_are_refused(tmp_path, text, message):
     (tmp_path / "rules.yaml").write_text("rules:\n  " + text)
     with pytest.raises(ConfigError, match=rf"(?s)rules\.yaml.*{message}"):
         read_rules(tmp_path / "rules.yaml")
+
+
+def test_a_blank_cell_is_no_keyword(tmp_path):
+    (tmp_path / "rules.csv").write_text("rule,topic,other,item,keyword\nforbid,Home, ,,  \npin,Home,,, \n")
+    with pytest.raises(ConfigError, match=r"rules\.csv, line 3: pin takes one of the keys item and keyword, found 0"):
+        read_rules(tmp_path / "rules.csv")
 
 
 def test_broken_csv_is_refused_with_its_line(tmp_path):

@@ -1,14 +1,18 @@
 """Versions of the hierarchy from night to night, and item topics that change only where they do."""
 
+import dataclasses
 from datetime import date
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as F
 
 from interest_model.config import load_settings
 from interest_model.encoding import item_embeddings
 from interest_model.interest import topics
+from interest_model.interest.states_of_users import population_shares
+from interest_model.recommend.consumption import catalogue
 
 pytestmark = pytest.mark.spark
 CENTRES = np.eye(6, 12) * 3.0 + np.repeat(np.eye(3, 12, 6) * 6.0, 2, axis=0)  # three sections of two topics each
@@ -89,6 +93,30 @@ def test_another_encoder_learns_anew_at_once_and_keeps_the_ids(spark, settings, 
     assert moved.shown.labels.tolist() == same.shown.labels.tolist()
 
 
+def test_what_is_in_force_is_as_old_as_its_learning_and_knows_all_names(spark, settings, monkeypatch, tmp_path):
+    for module in (topics, item_embeddings):
+        monkeypatch.setattr(module, "encoder_version", lambda version: version)
+    version = topics.next_version(None, items_of(spark, 60), settings, "20260101")
+    learned = stored(spark, version, date(2026, 1, 1))
+    ruled = stored(spark, version._replace(age_days=19), date(2026, 1, 20))
+    later = stored(spark, version, date(2026, 2, 20)).withColumn("label", F.lit("later"))
+    old = F.when(F.col("tier") == 1, F.concat(F.lit("old "), F.col("label"))).otherwise(F.col("label"))
+    held = {
+        "topics": learned.withColumn("label", old).unionByName(ruled).unionByName(later),
+        "items": spark.createDataFrame([], "item_id string, known_date date, text string, categories array<string>"),
+        "item_embeddings": spark.createDataFrame(
+            [], "item_id string, known_date date, encoder string, embedding array<float>"
+        ),
+    }
+    chosen = SimpleNamespace(topics=dataclasses.replace(settings, rules="rules.yaml"), encoder="e1")
+    night = SimpleNamespace(read=held.__getitem__, run_date=date(2026, 1, 25), settings=chosen)
+    former, _ = topics.former_and_items(night, topics.version_in_force(held["topics"], night.run_date, included=False))
+    assert former.age_days == 24
+    wide = version.base.labels[0]
+    assert {wide, f"old {wide}", version.base.topic_ids[-1]} <= former.names and "later" not in former.names
+    assert any(name.startswith(f"old {wide} > ") for name in former.names)
+
+
 def test_item_rows_change_only_where_topics_do(spark, settings):
     version = topics.next_version(None, items_of(spark, 60), settings, "20260101")
     ids = items_of(spark, 60).item_ids
@@ -133,6 +161,31 @@ def test_the_version_in_force_is_the_newest_before_the_night(spark, settings):
     ):
         row = topics.version_in_force(both, night, included).select("run_date").head()
         assert (row["run_date"] if row else None) == expected
+
+
+def test_events_without_weight_are_not_what_everybody_likes(spark, settings):
+    """900 returns, of weight 0, of one item beside 100 purchases of another: the prior is of purchases alone."""
+    items = items_of(spark, 2, categories=[["home", "kitchen"], ["sport", "ball"]])
+    version = topics.next_version(None, items, settings, "20260101")
+    day = date(2026, 1, 1)
+    held = {
+        "topics": stored(spark, version, day),
+        "item_topics": spark.createDataFrame(topics.item_rows(version, items.item_ids, day)),
+    }
+    storage = SimpleNamespace(exists=lambda _: True)
+    night = SimpleNamespace(read=held.__getitem__, run_date=day, storage=storage)
+    one = spark.range(1000).selectExpr(
+        "if(id < 100, 'i000', 'i001') item_id", "20454.5d day", "double(id < 100) weight"
+    )
+    tonight = topics._hierarchy(night, one, 20_455.0)
+    assert tonight.item_ids.tolist() == ["i000", "i001"]
+    sport = version.shown.topic_ids[version.shown.labels.tolist().index("sport")]
+    found = population_shares(tonight.topics.memberships[0], tonight.topics.counts, 20_455.0, 28)
+    shares = dict(zip(tonight.topics.ids[0], found, strict=True))
+    assert shares[sport] == 0.0 and sum(shares.values()) == pytest.approx(1.0)
+    assert tonight.topics.populations(0, 20_455.0).max() == pytest.approx(1.0)
+    everything = catalogue(one, 20_455.0, 0)  # the ranker's own: what people took, whatever it weighs
+    assert everything.counts.counts.sum() == 1000
 
 
 def test_a_log_without_items_has_no_topics(spark, settings):

@@ -39,6 +39,13 @@ def by_topic(table) -> dict[str, dict]:
     return {row["topic_id"]: row for row in table.to_pylist()}
 
 
+def rows_of(weights: np.ndarray, topics: Topics, settings=SETTINGS, unit: float = 1.0) -> dict[str, dict]:
+    """Rows of the table by topic; weights (days, 3) are numbers of events that weigh `unit` each."""
+    from interest_model.interest.trends import DailyWeights, trend_rows
+
+    return by_topic(trend_rows(DailyWeights(weights * unit, weights.sum() * unit**2), topics, settings))
+
+
 def planted(days: int, per_day: int) -> np.ndarray:
     """(days, 3) weights: a1 rises from a fifth to half of a day's events, b1 falls by as much, a2 stays."""
     risen = np.linspace(0.0, 0.3, days)[:, None] * [[1.0, 0.0, -1.0]]
@@ -54,15 +61,16 @@ def test_spark_sums_what_numpy_sums_whatever_the_partitions(spark, item_topics):
         (names[item], NIGHT - timedelta(days=int(days)), float(weight))
         for item, days, weight in zip(rng.integers(0, len(names), 3000), back, rng.uniform(0, 3, 3000), strict=True)
     ]
-    expected = np.zeros((40, 3))
+    expected, squares = np.zeros((40, 3)), 0.0
     for item, day, weight in rows:
         age = (NIGHT - day).days
         for topic, part in ITEMS.get(item, {}).items() if 0 <= age < 40 else ():
             expected[39 - age, LEAVES.index(topic)] += weight * part
+            squares += weight**2 * part
     frames = (spark.createDataFrame(rows, EVENTS).repartition(parts) for parts in (1, 7))
     one, other = (daily_weights(frame, item_topics, NIGHT, 40, LEAVES) for frame in frames)
-    assert one == pytest.approx(expected, abs=1e-5)
-    assert (one == other).all()
+    assert one.weights == pytest.approx(expected, abs=1e-5) and one.squares == pytest.approx(squares)
+    assert (one.weights == other.weights).all() and one.squares == other.squares
 
 
 def test_days_begin_with_the_log_and_quiet_days_are_zero(spark, item_topics):
@@ -70,9 +78,9 @@ def test_days_begin_with_the_log_and_quiet_days_are_zero(spark, item_topics):
 
     rows = [("i5", NIGHT - timedelta(days=9), 1.0), ("i4", NIGHT - timedelta(days=3), 2.0)]  # i5 has no topic
     found = daily_weights(spark.createDataFrame(rows, EVENTS), item_topics, NIGHT, 100, LEAVES)
-    assert found.tolist() == [[0.5, 0.0, 1.5], [0.0] * 3, [0.0] * 3, [0.0] * 3]
+    assert found.weights.tolist() == [[0.5, 0.0, 1.5], [0.0] * 3, [0.0] * 3, [0.0] * 3] and found.squares == 4.0
     nothing = daily_weights(spark.createDataFrame([], EVENTS), item_topics, NIGHT, 100, LEAVES)
-    assert nothing.tolist() == [[0.0] * 3]
+    assert nothing.weights.tolist() == [[0.0] * 3] and nothing.squares == 0.0
 
 
 def test_a_planted_rise_and_fall_come_out_of_events(spark, topics, item_topics):
@@ -80,8 +88,9 @@ def test_a_planted_rise_and_fall_come_out_of_events(spark, topics, item_topics):
 
     weights = planted(days=140, per_day=200)
     rows = [
-        (f"i{topic + 1}", NIGHT - timedelta(days=139 - day), float(weights[day, topic]))
+        (f"i{topic + 1}", NIGHT - timedelta(days=139 - day), 1.0)
         for day, topic in np.ndindex(weights.shape)
+        for _ in range(int(weights[day, topic]))
     ]
     frame = spark.createDataFrame(rows, EVENTS)
     table = trend_rows(daily_weights(frame, item_topics, NIGHT, 730, LEAVES), topics, SETTINGS)
@@ -100,12 +109,28 @@ def test_a_planted_rise_and_fall_come_out_of_events(spark, topics, item_topics):
         assert ends[0] < ends[1] < ends[2] < ends[0] + 0.15
 
 
-def test_only_the_largest_topics_have_a_model_of_their_own(topics):
-    from interest_model.interest.trends import trend_rows
+def test_what_an_event_weighs_changes_the_weight_and_nothing_else(topics):
+    """A shop whose views weigh 0.2 and one whose views weigh 1 learn the same of the same views."""
+    weights = planted(days=140, per_day=50)
+    settings = dataclasses.replace(SETTINGS, arima_topics=0)
+    ones, fifths = (rows_of(weights, topics, settings, unit) for unit in (1.0, 0.2))
+    for name, row in ones.items():
+        assert fifths[name].pop("weight") == pytest.approx(0.2 * row.pop("weight"))
+        for column, value in row.items():
+            found = fifths[name][column]
+            if isinstance(value, str):
+                assert found == value
+            elif isinstance(value, list):
+                assert dict(found) == pytest.approx(dict(value), rel=1e-4)
+            else:
+                assert found == pytest.approx(value, rel=1e-4)
+    assert [ones[name]["move"] for name in "ab"] == ["rising", "falling"]
 
+
+def test_only_the_largest_topics_have_a_model_of_their_own(topics):
     weights = planted(days=140, per_day=50)
     settings = dataclasses.replace(SETTINGS, arima_topics=1)
-    found = by_topic(trend_rows(weights, topics, settings))
+    found = rows_of(weights, topics, settings)
     largest = LEAVES[int(weights.sum(axis=0).argmax())]
     fitted = {name for name, row in found.items() if row["arima_shares"]}
     assert largest in fitted and len(fitted) == 2  # of each tier one
@@ -115,14 +140,12 @@ def test_only_the_largest_topics_have_a_model_of_their_own(topics):
 
 
 def test_a_young_log_says_what_it_does_not_know(topics):
-    from interest_model.interest.trends import trend_rows
-
-    found = by_topic(trend_rows(np.array([[2.0, 0.0, 1.0]]), topics, SETTINGS))
+    found = rows_of(np.array([[2.0, 0.0, 1.0]]), topics)
     assert found["a1"]["share"] == pytest.approx(2 / 3) and found["a1"]["move"] == "stable"
     for row in found.values():
         assert row["share_before"] is None and row["change"] is None
         assert not row["q10_shares"] and not row["arima_shares"] and len(row["expected_shares"]) == 2
-    nothing = by_topic(trend_rows(np.zeros((1, 3)), topics, SETTINGS))
+    nothing = rows_of(np.zeros((1, 3)), topics)
     assert nothing["a1"]["share"] is None and nothing["a1"]["weight"] == 0.0
     assert dict(nothing["a1"]["expected_shares"])[7] == pytest.approx(1 / 3)
 
