@@ -143,7 +143,7 @@ def judged(night: "Night", split: Split, work: Work, version: str, champion: str
     rankers["popularity"] = best_popularity(work.items.counts, inner, len(item_ids), at_day, half_lives)
     rival = NO_MODEL
     if champion is not None:
-        digest = promotion.digest_of(decisions(_as_it_is(night)), name, champion)
+        digest = promotion.digest_of(decisions(_as_it_is(night)), name, champion, _first_night(night))
         held, rival = registry.load(name, champion, digest), f"champion {champion}"
         if held.facts["trained_until"] > at_day:
             reason = f"{rival} has seen what it would be judged on: train on a later day"

@@ -84,15 +84,16 @@ def decision(model: str, judged: Judged, verdict: Verdict, champion: str | None,
     }  # fmt: skip
 
 
-def digest_of(decisions: Iterable[dict], model: str, version: str) -> str | None:
-    """The digest of the files that were promoted under this number; None: it never was."""
-    rows = [row for row in _in_force(decisions, model) if row["version"] == version and row["state"] == "promoted"]
-    return rows[-1]["digest"] if rows else None
+def digest_of(decisions: Iterable[dict], model: str, version: str, run_date: datetime.date) -> str | None:
+    """The digest of the files that the night of run_date finds under this number, which a store that began again gives
+    once more; None: it was not promoted by then."""
+    rows = [row for row in _in_force_on(decisions, model, run_date) if row["state"] == "promoted"]
+    return next((row["digest"] for row in reversed(rows) if row["version"] == version), None)
 
 
 def champion_as_of(decisions: Iterable[dict], model: str, run_date: datetime.date) -> str | None:
     """The version that the night of run_date uses; None: no version was in force yet."""
-    rows = [row for row in _in_force(decisions, model) if row["from_run_date"] <= run_date]
+    rows = _in_force_on(decisions, model, run_date)
     return rows[-1]["champion"] if rows else None
 
 
@@ -128,3 +129,8 @@ def _in_force(decisions: Iterable[dict], model: str) -> list[dict]:
     """Decisions that changed the champion, in the order in which they hold."""
     rows = [row for row in decisions if row["model"] == model and row["state"] != "refused"]
     return sorted(rows, key=lambda row: (row["from_run_date"], row["decided_ts"]))
+
+
+def _in_force_on(decisions: Iterable[dict], model: str, run_date: datetime.date) -> list[dict]:
+    """Those of them that hold on the night of run_date."""
+    return [row for row in _in_force(decisions, model) if row["from_run_date"] <= run_date]

@@ -92,8 +92,19 @@ def test_an_old_night_has_the_version_it_had():
 
 
 def test_a_number_stands_for_the_files_that_were_promoted_under_it():
-    assert [digest_of(history(), "m", version) for version in ("1", "2", "3")] == ["one", None, "three"]
-    assert digest_of(history(), "other", "1") == "another one"
+    assert [digest_of(history(), "m", version, day(20)) for version in ("1", "2", "3")] == ["one", None, "three"]
+    assert digest_of(history(), "other", "1", day(20)) == "another one"
+
+
+def test_a_night_of_before_a_store_was_lost_keeps_the_files_it_had():
+    yes = judge({"challenger": BETTER, "c": FLOOR}, "c", SETTINGS)
+    rows = [decision("m", Judged("1", "old store"), yes, None, day(2)) | {"decided_ts": datetime.datetime(2026, 2, 1)}]
+    rows += [rolled_back(rows, "m", day(10)) | {"decided_ts": datetime.datetime(2026, 2, 2)}]
+    again = decision("m", Judged("1", "new store"), yes, None, day(12))
+    rows += [again | {"decided_ts": datetime.datetime(2026, 2, 3)}]
+    assert [champion_as_of(rows, "m", day(number)) for number in (1, 3, 11, 12)] == [None, "1", None, "1"]
+    found = [digest_of(rows, "m", "1", day(number)) for number in (1, 3, 9, 12)]
+    assert found == [None, "old store", "old store", "new store"]
 
 
 def test_rollback_puts_the_former_champion_back_from_a_night_on():
