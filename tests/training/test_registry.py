@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 
 from interest_model.config import load_settings
 from interest_model.errors import DataError, SetupError
@@ -143,6 +144,21 @@ def test_a_store_that_does_not_answer_is_no_missing_version(tmp_path, monkeypatc
         with pytest.raises(SetupError, match="http://127.0.0.1:9 does not answer") as caught:
             ask()
         assert "rollback" not in str(caught.value) and "s3cret" not in str(caught.value)
+
+
+def test_a_store_says_why_it_cannot_be_used_without_its_password(tmp_path, monkeypatch):
+    away = load_settings(overrides=["tracking.uri=foo://me:s3cret@h/db"]).tracking
+    with pytest.raises(SetupError, match="cannot be opened: (?s:.*)foo://h/db") as caught:
+        Registry(away, tmp_path)
+    assert "s3cret" not in str(caught.value)
+    silent = Registry(load_settings(overrides=["tracking.uri=http://127.0.0.1:9"]).tracking, tmp_path)
+
+    def search(**given):
+        raise MlflowException("")
+
+    monkeypatch.setattr(silent.client, "search_registered_models", search)
+    with pytest.raises(SetupError, match="does not answer: no reason given"):
+        silent.rows()
 
 
 @pytest.mark.parametrize("made", [untrained(), untrained_ensemble(1, 2, 3)], ids=["model", "ensemble"])
