@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 
 class Work(NamedTuple):
-    """key: the same for the same day, tables and settings; folder: snapshot and checkpoints of this training; items:
-    catalogue before the cut; known: what is known of it; tables: name to Delta version; past: what the model may
-    see."""
+    """key: the same for the same day, tables, settings but the gate's, and code; folder: snapshot and checkpoints of
+    this training; items: catalogue before the cut; known: what is known of it; tables: name to Delta version; past:
+    what the model may see."""
 
     key: str
     folder: Path
@@ -67,17 +67,18 @@ def prepare(night: "Night", split: Split, embeddings: DataFrame, described: Data
 
 
 def decided_before(night: "Night", work: Work) -> bool:
-    """True where this very training has been judged: then only what a kill may have left undone is done."""
-    name, registry = night.settings.promotion.model, _registry(night)
-    version = registry.find(name, work.key)
+    """True where a decision on this very training stands (see promotion.standing): then only what a kill may have left
+    undone is done."""
+    settings, registry = night.settings.promotion, _registry(night)
+    version = registry.find(settings.model, work.key)
     if version is None:
         return False
-    digest = registry.load(name, version).digest
-    rows = [row for row in decisions(_as_it_is(night)) if (row["model"], row["digest"]) == (name, digest)]
-    if not rows:
+    judged, held = Judged(version, registry.load(settings.model, version).digest), decisions(_as_it_is(night))
+    row = promotion.standing(held, settings.model, judged, champion_of(night), settings)
+    if row is None:
         return False
-    _follow(night, work, rows[0])
-    night.reporter.say(f"model {name} version {version} was {rows[0]['state']} before: {rows[0]['reason']}")
+    _follow(night, work, row)
+    night.reporter.say(f"model {settings.model} version {version} was {row['state']} before: {row['reason']}")
     return True
 
 
@@ -93,18 +94,24 @@ def fitted(night: "Night", work: Work) -> Trained:
     return found
 
 
-def registered(night: "Night", work: Work, trained: Trained) -> str:
-    """Its version in the registry, from now on the challenger."""
+def registered(night: "Night", work: Work) -> str:
+    """The version of this training in the registry, found or made, from now on the challenger."""
     name, registry = night.settings.promotion.model, _registry(night)
+    version = registry.find(name, work.key)
+    if version is None:
+        trained = fitted(night, work)
+        version = registry.register(name, packaged(night, work, trained), _training(night, work, trained))
+    registry.point(name, CHALLENGER, version)
+    return version
+
+
+def _training(night: "Night", work: Work, trained: Trained) -> Training:
     parameters = {"run_date": night.run_date, "epochs found": trained.epochs, "at_day": work.past.at_day}
     for section in ("model", "training", "promotion"):
         parameters |= {f"{section}.{key}": value for key, value in asdict(getattr(night.settings, section)).items()}
     tags = {"run_date": str(night.run_date), "source": night.source.name, "code_revision": code_revision()}
     courses = {"search": trained.search} | trained.finals
-    training = Training(work.key, parameters, work.tables, courses, tags)
-    version = registry.register(name, packaged(night, work, trained), training)
-    registry.point(name, CHALLENGER, version)
-    return version
+    return Training(work.key, parameters, work.tables, courses, tags)
 
 
 def packaged(night: "Night", work: Work, trained: Trained) -> Packaged:
@@ -147,7 +154,7 @@ def judged(night: "Night", split: Split, work: Work, version: str, champion: str
         held, rival = registry.load(name, champion, digest), f"champion {champion}"
         if held.facts["trained_until"] > at_day:
             reason = f"{rival} has seen what it would be judged on: train on a later day"
-            return Verdict("refused", reason, {}), challenger.digest
+            return Verdict("refused", reason, promotion.gate(settings.promotion)), challenger.digest
         rankers[rival] = held.with_catalogue(work.known, _encoder(night))
     figures = contest(split, item_ids, rankers, settings.ranker.seen_length, night.source.repeats, settings.evaluation)
     return promotion.judge(figures, rival, settings.promotion), challenger.digest
@@ -189,7 +196,7 @@ def _encoder(night: "Night") -> str:
 
 def _key(night: "Night", tables: dict[str, int]) -> str:
     parts = [asdict(getattr(night.settings, name)) for name in ("model", "training", "encoder", "evaluation")]
-    content = [str(night.run_date), night.source.fingerprint(), tables, *parts]
+    content = [str(night.run_date), night.source.fingerprint(), code_revision(), tables, *parts]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -54,7 +54,7 @@ def judge(figures: dict[str, Figure], rival: str, settings: Promotion) -> Verdic
     low, high = paired_interval(challenger[2:], other[2:], settings.level)
     lead = challenger.mean - other.mean
     found = {f"ndcg@10 {name}": one.mean for name, one in figures.items()}
-    found |= {"lead": lead, "lead_low": low, "lead_high": high, "users": float(challenger.n_users)}
+    found |= {"lead": lead, "lead_low": low, "lead_high": high, "users": float(challenger.n_users)} | gate(settings)
     text = f"NDCG@10 {challenger.mean:.4f}, {rival} {other.mean:.4f}: lead {lead:+.4f} ({low:+.4f} to {high:+.4f})"
     text += f" on {challenger.n_users} users"
     if challenger.n_users < settings.min_users:
@@ -62,6 +62,11 @@ def judge(figures: dict[str, Figure], rival: str, settings: Promotion) -> Verdic
     if not low > settings.min_lead:  # also where it is no number
         return Verdict("refused", f"{text}: not above {settings.min_lead:+.4f} with the whole interval", _known(found))
     return Verdict("promoted", text, _known(found))
+
+
+def gate(settings: Promotion) -> dict[str, float]:
+    """What a verdict is reached under, as figures of it."""
+    return {name: float(getattr(settings, name)) for name in ("min_lead", "level", "min_users")}
 
 
 def _known(figures: dict[str, float]) -> dict[str, float]:
@@ -82,6 +87,23 @@ def decision(model: str, judged: Judged, verdict: Verdict, champion: str | None,
         "model": model, "version": judged.version, "digest": judged.digest, "state": verdict.state, "champion": after,
         "former": champion, "from_run_date": from_run_date, "reason": verdict.reason, "figures": verdict.figures,
     }  # fmt: skip
+
+
+def standing(
+    decisions: Iterable[dict], model: str, judged: Judged, champion: str | None, settings: Promotion
+) -> dict | None:
+    """The newest decision on a version, where it stands; None: these files are to be judged, or judged again.
+
+    It stands where the version is the champion, was taken out by hand, or was judged under these settings against this
+    champion.
+    """
+    rows = sorted((row for row in decisions if row["model"] == model), key=lambda row: row["decided_ts"])
+    own = [row for row in rows if row["version"] == judged.version]
+    if judged.digest not in [row["digest"] for row in own]:
+        return None
+    newest = own[-1]
+    same = newest["former"] == champion and gate(settings).items() <= newest["figures"].items()
+    return newest if same or champion == judged.version or newest["state"] == "rolled_back" else None
 
 
 def digest_of(decisions: Iterable[dict], model: str, version: str, run_date: datetime.date) -> str | None:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from interest_model.claim import Claim
+from interest_model.config import load_settings
 from interest_model.report import Reporter
 from interest_model.storage import Storage
 from interest_model.training import challenger
@@ -47,3 +48,16 @@ def test_a_decision_holds_from_the_night_after_those_that_run(night, monkeypatch
     assert challenger._first_night(night) == date(2026, 1, 8)
     running.release()
     assert challenger._first_night(night) == date(2026, 1, 7)
+
+
+def test_a_training_is_the_same_under_another_gate_but_not_by_another_code(night, monkeypatch):
+    night.source = SimpleNamespace(fingerprint=lambda: "f" * 64)
+
+    def key(*settings: str) -> str:
+        night.settings = load_settings(overrides=settings)
+        return challenger._key(night, {"events": 7})
+
+    first = key()
+    assert key("promotion.min_users=50") == first != key("training.seed=8")
+    monkeypatch.setattr(challenger, "code_revision", lambda: "another")
+    assert key() != first

@@ -1,5 +1,6 @@
 """The gate by hand-worked numbers, and what its record says of any night."""
 
+import dataclasses
 import datetime
 
 import numpy as np
@@ -17,6 +18,7 @@ from interest_model.training.promotion import (
     first_night,
     judge,
     rolled_back,
+    standing,
 )
 
 SETTINGS = Promotion("m", min_lead=0.0, level=0.95, min_users=4)
@@ -105,6 +107,24 @@ def test_a_night_of_before_a_store_was_lost_keeps_the_files_it_had():
     assert [champion_as_of(rows, "m", day(number)) for number in (1, 3, 11, 12)] == [None, "1", None, "1"]
     found = [digest_of(rows, "m", "1", day(number)) for number in (1, 3, 9, 12)]
     assert found == [None, "old store", "old store", "new store"]
+
+
+def test_a_refusal_stands_for_the_same_gate_and_champion_only():
+    rows, refused = history(), Judged("2", "two")
+    no = standing(rows, "m", refused, "1", SETTINGS)
+    assert (no["state"], no["version"]) == ("refused", "2")
+    for stricter in ({"min_lead": 0.01}, {"level": 0.9}, {"min_users": 3}):
+        assert standing(rows, "m", refused, "1", dataclasses.replace(SETTINGS, **stricter)) is None
+    assert standing(rows, "m", refused, "3", SETTINGS) is None
+    assert standing(rows, "m", Judged("2", "other files"), "1", SETTINGS) is None
+
+
+def test_a_champion_is_not_judged_again_nor_what_was_taken_out_by_hand():
+    rows, third, looser = history(), Judged("3", "three"), dataclasses.replace(SETTINGS, min_users=1)
+    assert standing(rows, "m", third, "3", looser)["state"] == "promoted"
+    rows += [rolled_back(rows, "m", day(12)) | {"decided_ts": datetime.datetime(2026, 3, 1)}]
+    for settings in (SETTINGS, looser):  # before it was promoted the champion was the same as now
+        assert standing(rows, "m", third, "1", settings)["state"] == "rolled_back"
 
 
 def test_rollback_puts_the_former_champion_back_from_a_night_on():
