@@ -20,6 +20,8 @@ from interest_model.training.batches import Sequences, TrainingBatches
 from interest_model.training.fit import Course, Progress, TrainingData, fit
 from interest_model.training.ranking import CUTOFF, Cases, before, cases_after, model_lists, ndcg
 
+_MLP_VALUES = 2**28  # a step keeps 12 bytes for each: 3.2 GB
+
 
 class Trained(NamedTuple):
     """model: fitted on everything; search: the course that found how many `epochs` it takes, empty where nobody could
@@ -89,8 +91,11 @@ def n_targets(past: Past, kind: ModelSettings, settings: FitSettings) -> int:
 
 
 def affordable(kind: ModelSettings, n_items: int, settings: FitSettings) -> ModelSettings:
-    """The same kind, with sampled softmax where the catalogue is too large for a full one."""
-    if kind.loss == "softmax" and n_items > settings.softmax_items:
+    """The same kind, with sampled softmax where the catalogue is too large for a full one: above softmax_items, and
+    with head mlp where a batch's scored positions take more than _MLP_VALUES hidden values over all items."""
+    scored = 1 if kind.bidirectional else min(settings.positions or kind.max_length, kind.max_length)
+    hidden = settings.batch_size * scored * n_items * kind.hidden if kind.head == "mlp" else 0
+    if kind.loss == "softmax" and (n_items > settings.softmax_items or hidden > _MLP_VALUES):
         return dataclasses.replace(kind, loss="sampled")
     return kind
 

@@ -10,6 +10,7 @@ from interest_model.interest.model import Ensemble, InterestModel
 from interest_model.training.batches import Sequences
 from interest_model.training.ranking import cases_after, model_lists
 from interest_model.training.sequence_model import Past, affordable, known_at, mean_ndcg, train
+from tests.interest.parts import model_settings
 from tests.recommend.worlds import histories
 from tests.training.worlds import FEATURES, N_ITEMS, cycle, past, quick, small_model
 
@@ -147,6 +148,16 @@ def test_a_large_catalogue_is_trained_with_samples():
     assert affordable(kind, 6, settings).loss == "sampled" and affordable(kind, 5, settings) == kind
     scored = dataclasses.replace(kind, loss="bce")
     assert affordable(scored, 6, settings) == scored
+
+
+def test_a_perceptron_takes_samples_where_its_hidden_values_would_not_fit():
+    """64 sequences x 20 positions x 128 units: 2^28 of them are 1,638.4 items."""
+    kind, settings = model_settings(head="mlp", hidden=128), quick(batch_size=64, positions=20)
+    found = [affordable(kind, n_items, settings).loss for n_items in (1638, 1639)]
+    assert found == ["softmax", "sampled"]
+    assert affordable(kind, 1000, dataclasses.replace(settings, positions=0)).loss == "sampled"  # all 128 positions
+    assert affordable(dataclasses.replace(kind, bidirectional=True), 30_000, settings).loss == "softmax"  # its last
+    assert affordable(dataclasses.replace(kind, head="dot"), 30_000, settings).loss == "softmax"
 
 
 def test_items_of_later_have_no_embedding_yet():
