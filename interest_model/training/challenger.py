@@ -132,7 +132,8 @@ def settle(night: "Night", split: Split, work: Work, version: str) -> None:
         if champion_of(night) == champion:
             break
         night.reporter.say(f"model {name}: another champion since the contest began, judging again")
-    row = promotion.decision(name, Judged(version, digest), verdict, champion, _first_night(night))
+    start = _first_night(night, decisions(_as_it_is(night)))
+    row = promotion.decision(name, Judged(version, digest), verdict, champion, start)
     record(night.storage, row)
     _follow(night, work, row)
     night.reporter.say(f"model {name} version {version} {verdict.state}: {verdict.reason}")
@@ -150,7 +151,8 @@ def judged(night: "Night", split: Split, work: Work, version: str, champion: str
     rankers["popularity"] = best_popularity(work.items.counts, inner, len(item_ids), at_day, half_lives)
     rival = NO_MODEL
     if champion is not None:
-        digest = promotion.digest_of(decisions(_as_it_is(night)), name, champion, _first_night(night))
+        made = decisions(_as_it_is(night))
+        digest = promotion.digest_of(made, name, champion, _first_night(night, made))
         held, rival = registry.load(name, champion, digest), f"champion {champion}"
         if held.facts["trained_until"] > at_day:
             reason = f"{rival} has seen what it would be judged on: train on a later day"
@@ -171,18 +173,20 @@ def _follow(night: "Night", work: Work, row: dict) -> None:
 
 def champion_of(night: "Night") -> str | None:
     """The version in force on the first night that a decision of today may change."""
-    name = night.settings.promotion.model
-    return promotion.champion_as_of(decisions(_as_it_is(night)), name, _first_night(night))
+    made = decisions(_as_it_is(night))
+    return promotion.champion_as_of(made, night.settings.promotion.model, _first_night(night, made))
 
 
 def _registry(night: "Night") -> Registry:
     return open_registry(night.storage, night.settings.tracking, make=True)
 
 
-def _first_night(night: "Night") -> datetime.date:
-    """After the nights that are issued and those that run now: each keeps the champion that it began with."""
+def _first_night(night: "Night", made: list[dict]) -> datetime.date:
+    """After the nights that are issued and those that run now: each keeps the champion that it began with. made: all
+    decisions so far."""
     begun = [newest_issued(_as_it_is(night)), *days_held(night.storage.local_folder("claims"))]
-    return promotion.first_night(night.run_date, max((day for day in begun if day is not None), default=None))
+    newest = max((day for day in begun if day is not None), default=None)
+    return promotion.first_night(made, night.settings.promotion.model, night.run_date, newest)
 
 
 def _as_it_is(night: "Night") -> Storage:

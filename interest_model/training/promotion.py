@@ -119,9 +119,13 @@ def champion_as_of(decisions: Iterable[dict], model: str, run_date: datetime.dat
     return rows[-1]["champion"] if rows else None
 
 
-def first_night(run_date: datetime.date, newest_issued: datetime.date | None) -> datetime.date:
-    """The first night that a decision made on run_date's data may change: after run_date, and not issued yet."""
-    return max(run_date, newest_issued or run_date) + datetime.timedelta(days=1)
+def first_night(
+    decisions: Iterable[dict], model: str, run_date: datetime.date, newest_begun: datetime.date | None
+) -> datetime.date:
+    """The first night that a decision made on run_date's data may change: after run_date, not begun yet, and none from
+    before a decision in force, or that one would end what it did not know of."""
+    start = max(run_date, newest_begun or run_date) + datetime.timedelta(days=1)
+    return max([start, *(row["from_run_date"] for row in _in_force(decisions, model))])
 
 
 def rolled_back(decisions: Iterable[dict], model: str, from_run_date: datetime.date) -> dict:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from interest_model import models
 from interest_model.claim import Claim
 from interest_model.config import load_settings
 from interest_model.report import Reporter
@@ -33,6 +34,7 @@ def test_a_challenger_is_judged_against_the_champion_that_is_in_force_when_it_is
     monkeypatch.setattr(challenger, "judged", judged)
     monkeypatch.setattr(challenger, "record", lambda storage, row: rows.append(row))
     monkeypatch.setattr(challenger, "newest_issued", lambda storage: None)
+    monkeypatch.setattr(challenger, "decisions", lambda storage: [])
     monkeypatch.setattr(challenger, "_follow", lambda night, work, row: None)
     challenger.settle(night, None, None, "3")
     assert rivals == ["2", "1"]
@@ -42,12 +44,27 @@ def test_a_challenger_is_judged_against_the_champion_that_is_in_force_when_it_is
 
 def test_a_decision_holds_from_the_night_after_those_that_run(night, monkeypatch):
     monkeypatch.setattr(challenger, "newest_issued", lambda storage: date(2026, 1, 6))
-    assert challenger._first_night(night) == date(2026, 1, 7)
+    assert challenger._first_night(night, []) == date(2026, 1, 7)
     running = Claim(night.storage.local_folder("claims"), date(2026, 1, 7), "a night")
     running.take()
-    assert challenger._first_night(night) == date(2026, 1, 8)
+    assert challenger._first_night(night, []) == date(2026, 1, 8)
     running.release()
-    assert challenger._first_night(night) == date(2026, 1, 7)
+    assert challenger._first_night(night, []) == date(2026, 1, 7)
+
+
+def test_a_rollback_names_the_nights_that_run(night, monkeypatch, capsys):
+    promoted = {"state": "promoted", "version": "1", "from_run_date": date(2026, 1, 2), "decided_ts": 0}
+    for day in (6, 7, 9):
+        Claim(night.storage.local_folder("claims"), date(2026, 1, day), "a night").take()
+    monkeypatch.setattr(models, "start_session", lambda name: None)
+    monkeypatch.setattr(models.Storage, "exists", lambda storage, name: True)
+    monkeypatch.setattr(models, "newest_issued", lambda storage: date(2026, 1, 6))
+    monkeypatch.setattr(models, "decisions", lambda storage: [promoted | {"model": "m"}])
+    monkeypatch.setattr(models, "record", lambda storage, row: None)
+    models.rollback(SimpleNamespace(warehouse=night.storage.root, config=[], set=[], model="m"))
+    told = [line for line in capsys.readouterr().out.splitlines() if "is running" in line]
+    assert [line.partition(" is running")[0].split()[-1] for line in told] == ["2026-01-07", "2026-01-09"]
+    assert all("clear it from user_vectors on" in line for line in told)
 
 
 def test_a_training_is_the_same_under_another_gate_but_not_by_another_code(night, monkeypatch):

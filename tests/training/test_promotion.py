@@ -142,5 +142,12 @@ def test_rollback_puts_the_former_champion_back_from_a_night_on():
 
 
 def test_a_decision_changes_no_night_that_was_issued():
-    assert first_night(day(5), None) == day(6) == first_night(day(5), day(3))
-    assert first_night(day(5), day(20)) == day(21)
+    assert first_night([], "m", day(5), None) == day(6) == first_night([], "m", day(5), day(3))
+    assert first_night([], "m", day(5), day(20)) == day(21)
+
+
+def test_a_decision_holds_no_earlier_than_the_one_before_it():
+    """Version 3 is in force from day 9 on, as night 8 ran; that night failed, and a training of day 5 comes after."""
+    assert first_night(history(), "m", day(5), day(5)) == day(9) == first_night(history(), "m", day(5), day(8))
+    assert first_night(history(), "m", day(5), day(9)) == day(10)
+    assert first_night(history(), "other", day(5), None) == day(6)
