@@ -184,7 +184,35 @@ def test_an_ensemble_recommends_by_the_mean_of_its_members():
 def test_without_repeats_seen_items_are_not_recommended():
     model = untrained()
     listed = Packaged(model.model, ITEM_IDS, model.facts | {"repeats": False}).recommend(FRAME, N_ITEMS)["items"]
-    assert [len(one) for one in listed] == [10, 12, 11] and "item05" not in listed[2]
+    assert [len(one) for one in listed] == [10, 0, 11] and "item05" not in listed[2]
+
+
+def test_a_history_with_nothing_that_is_known_has_an_empty_list():
+    frame = pd.DataFrame({"items": [[], ["nobody knows this"], ["item05"]], "days": [[], [1.0], [1.0]], "at_day": 4.0})
+    for model in (untrained(), untrained_ensemble(1, 2)):
+        found = model.recommend(frame, 3)
+        assert [len(one) for one in found["items"]] == [len(one) for one in found["scores"]] == [0, 0, 3]
+
+
+@pytest.mark.parametrize(
+    ("column", "days", "at_day"),
+    [
+        ("days", [3.0, 1.0], 4.0),
+        ("days", [1.0, 5.0], 4.0),
+        ("days", [1.0, np.nan], 4.0),
+        ("at_day", [1.0, 3.0], np.nan),
+    ],
+)
+def test_a_row_that_cannot_be_scored_is_named_with_its_column(column, days, at_day):
+    more = pd.DataFrame({"items": [["item01", "item02"]], "days": [days], "at_day": [at_day]}, index=["bad"])
+    with pytest.raises(ValueError, match=f"row bad, column {column}: must"):
+        untrained().recommend(pd.concat([FRAME, more]), 3)
+
+
+@pytest.mark.parametrize("length", [0, -1])
+def test_a_list_has_at_least_one_place(length):
+    with pytest.raises(ValueError, match=f"length: must be at least 1, found {length}"):
+        untrained().recommend(FRAME, length)
 
 
 def test_another_catalogue_keeps_embeddings_of_known_items_and_new_ones_have_none():

@@ -88,5 +88,6 @@ def test_a_model_is_trained_judged_refused_and_rolled_back(spark, sample_log, wa
     assert both["version"] == "4" and both["figures"]["ndcg@10 challenger"] > 0
     assert len(store.load("interest_model", "4").model.members) == 2
 
-    frame = pd.DataFrame({"items": [[]], "days": [[]], "at_day": [20463.0]})
-    assert len(store.load("interest_model", "1").recommend(frame, 10)["items"][0]) == 10
+    model = store.load("interest_model", "1")
+    frame = pd.DataFrame({"items": [[], model.item_ids[:1]], "days": [[], [20462.0]], "at_day": [20463.0] * 2})
+    assert [len(one) for one in model.recommend(frame, 10)["items"]] == [0, 10]
