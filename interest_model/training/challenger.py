@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class Work(NamedTuple):
     """key: the same for the same day, tables, settings but the gate's, and code; folder: snapshot and checkpoints of
     this training; items: catalogue before the cut; known: what is known of it; tables: name to Delta version; past:
-    what the model may see."""
+    what the model may see, of several processes the first one's share."""
 
     key: str
     folder: Path
@@ -62,7 +62,8 @@ def prepare(night: "Night", split: Split, embeddings: DataFrame, described: Data
         known = known_items(items, embeddings, described)
         snapshot.write(files, split.known, known, (split.at_day, tables), night.settings.training)
     held = snapshot.load(files)
-    past = Past(snapshot.read(held), held.features, held.at_day, night.source.repeats)
+    own = snapshot.read(held, 0, night.settings.training.shards)
+    past = Past(own, held.features, held.at_day, night.source.repeats)
     return Work(key, folder, items, held.items, tables, past)
 
 

@@ -67,6 +67,19 @@ def test_a_rollback_names_the_nights_that_run(night, monkeypatch, capsys):
     assert all("clear it from user_vectors on" in line for line in told)
 
 
+@pytest.mark.parametrize("shards", [1, 3])
+def test_the_driver_reads_no_more_of_a_snapshot_than_a_process(night, monkeypatch, shards):
+    night.settings, night.storage.versions_read = load_settings(overrides=[f"training.shards={shards}"]), {"events": 7}
+    night.source = SimpleNamespace(fingerprint=lambda: "f" * 64, repeats=True)
+    held = SimpleNamespace(features=None, at_day=12.0, items=None)
+    monkeypatch.setattr(challenger, "catalogue", lambda *given: None)
+    monkeypatch.setattr(challenger.snapshot, "exists", lambda folder: True)
+    monkeypatch.setattr(challenger.snapshot, "load", lambda folder: held)
+    monkeypatch.setattr(challenger.snapshot, "read", lambda held, shard=0, shards=1: (shard, shards))
+    work = challenger.prepare(night, SimpleNamespace(known=None, at_day=12.0), None, None)
+    assert work.past.sequences == (0, shards)
+
+
 def test_a_training_is_the_same_under_another_gate_but_not_by_another_code(night, monkeypatch):
     night.source = SimpleNamespace(fingerprint=lambda: "f" * 64)
 
