@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 
 from interest_model.claim import days_held
 from interest_model.encoding.model_files import encoder_version
+from interest_model.errors import UsageError
 from interest_model.evaluation.splits import Split
 from interest_model.models import decisions, newest_issued, open_registry, record
 from interest_model.recommend.attributes import KnownItems
@@ -95,11 +96,19 @@ def fitted(night: "Night", work: Work) -> Trained:
     return found
 
 
-def registered(night: "Night", work: Work) -> str:
-    """The version of this training in the registry, found or made, from now on the challenger."""
+def registered(night: "Night", split: Split, work: Work) -> str:
+    """The version of this training in the registry, found or made, from now on the challenger.
+
+    Before hours of fitting: UsageError where the champion has seen what it would be judged on, DataError where it
+    cannot be loaded.
+    """
     name, registry = night.settings.promotion.model, _registry(night)
     version = registry.find(name, work.key)
     if version is None:
+        champion = champion_of(night)
+        if champion is not None and _held(night, champion).facts["trained_until"] > split.at_day:
+            text = f"model {name}: champion {champion} has seen what a training of {night.run_date} would be judged on"
+            raise UsageError(text, "train on a later day")
         trained = fitted(night, work)
         version = registry.register(name, packaged(night, work, trained), _training(night, work, trained))
     registry.point(name, CHALLENGER, version)
@@ -152,15 +161,20 @@ def judged(night: "Night", split: Split, work: Work, version: str, champion: str
     rankers["popularity"] = best_popularity(work.items.counts, inner, len(item_ids), at_day, half_lives)
     rival = NO_MODEL
     if champion is not None:
-        made = decisions(_as_it_is(night))
-        digest = promotion.digest_of(made, name, champion, _first_night(night, made))
-        held, rival = registry.load(name, champion, digest), f"champion {champion}"
+        held, rival = _held(night, champion), f"champion {champion}"
         if held.facts["trained_until"] > at_day:
             reason = f"{rival} has seen what it would be judged on: train on a later day"
             return Verdict("refused", reason, promotion.gate(settings.promotion)), challenger.digest
         rankers[rival] = held.with_catalogue(work.known, _encoder(night))
     figures = contest(split, item_ids, rankers, settings.ranker.seen_length, night.source.repeats, settings.evaluation)
     return promotion.judge(figures, rival, settings.promotion), challenger.digest
+
+
+def _held(night: "Night", champion: str) -> Packaged:
+    """The champion, with the files that were promoted."""
+    name, made = night.settings.promotion.model, decisions(_as_it_is(night))
+    digest = promotion.digest_of(made, name, champion, _first_night(night, made))
+    return _registry(night).load(name, champion, digest)
 
 
 def _follow(night: "Night", work: Work, row: dict) -> None:

@@ -8,6 +8,7 @@ import pytest
 from interest_model import models
 from interest_model.claim import Claim
 from interest_model.config import load_settings
+from interest_model.errors import DataError, UsageError
 from interest_model.report import Reporter
 from interest_model.storage import Storage
 from interest_model.training import challenger
@@ -78,6 +79,23 @@ def test_the_driver_reads_no_more_of_a_snapshot_than_a_process(night, monkeypatc
     monkeypatch.setattr(challenger.snapshot, "read", lambda held, shard=0, shards=1: (shard, shards))
     work = challenger.prepare(night, SimpleNamespace(known=None, at_day=12.0), None, None)
     assert work.past.sequences == (0, shards)
+
+
+def test_a_training_that_could_not_be_judged_is_not_fitted(night, monkeypatch):
+    work, split = SimpleNamespace(key="k"), SimpleNamespace(at_day=20.0)
+    monkeypatch.setattr(challenger, "_registry", lambda night: SimpleNamespace(find=lambda name, key: None))
+    monkeypatch.setattr(challenger, "champion_of", lambda night: "3")
+    monkeypatch.setattr(challenger, "_held", lambda night, version: SimpleNamespace(facts={"trained_until": 20.5}))
+    monkeypatch.setattr(challenger, "fitted", lambda night, work: pytest.fail("fitted"))
+    with pytest.raises(UsageError, match=r"champion 3 has seen what a training of 2026-01-05 (?s:.*)later day"):
+        challenger.registered(night, split, work)
+
+    def lost(night, version):
+        raise DataError("version 3 is not in the store")
+
+    monkeypatch.setattr(challenger, "_held", lost)
+    with pytest.raises(DataError, match="version 3"):
+        challenger.registered(night, split, work)
 
 
 def test_a_training_is_the_same_under_another_gate_but_not_by_another_code(night, monkeypatch):
