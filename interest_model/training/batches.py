@@ -21,11 +21,12 @@ class Sequences(NamedTuple):
     """Histories and what a model learns beside them.
 
     values (m,) float32: what the log says of the item of each event, such as a rating, NaN where it says nothing; None:
-    not in this log.
+    not in this log. positive (m,) bool: the events that count as found where lists are judged; None: all.
     """
 
     histories: Histories
     values: np.ndarray | None = None
+    positive: np.ndarray | None = None
 
 
 class Spans(NamedTuple):
