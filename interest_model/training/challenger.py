@@ -64,7 +64,7 @@ def prepare(night: "Night", split: Split, embeddings: DataFrame, described: Data
         snapshot.write(files, split.known, known, (split.at_day, tables), night.settings.training)
     held = snapshot.load(files)
     own = snapshot.read(held, 0, night.settings.training.shards)
-    past = Past(own, held.features, held.at_day, night.source.repeats)
+    past = Past(own, held.features, held.at_day, night.source.repeats, night.source.zone)
     return Work(key, folder, items, held.items, tables, past)
 
 
@@ -88,7 +88,8 @@ def fitted(night: "Night", work: Work) -> Trained:
     """The model, on the CPU, from one process or several; goes on from the checkpoints of one that was killed."""
     kind, settings = night.settings.model, night.settings.training
     if settings.shards > 1:
-        found = train_in_processes(night.spark, work.folder, kind, settings, work.past.repeats)
+        log = work.past.repeats, work.past.zone
+        found = train_in_processes(night.spark, work.folder, kind, settings, log)
     else:
         found = train(work.past, kind, settings, work.folder, _teller(night))
         found.model.to("cpu")

@@ -37,12 +37,13 @@ class Trained(NamedTuple):
 
 class Past(NamedTuple):
     """What is known before at_day (days since 1970-01-01 UTC): sequences, features of the catalogue (its first_days
-    never after an item's first event), and whether people come back to items."""
+    never after an item's first event), whether people come back to items, and the log's zone."""
 
     sequences: Sequences
     features: ItemFeatures
     at_day: float
     repeats: bool
+    zone: str = "UTC"
 
 
 def train(
@@ -86,7 +87,7 @@ def validation_cases(past: Past, settings: FitSettings) -> Cases:
 
 def n_targets(past: Past, kind: ModelSettings, settings: FitSettings) -> int:
     """Events with something to be learned after them, of all processes."""
-    batches = TrainingBatches(past.sequences, kind, settings, past.at_day)
+    batches = TrainingBatches(past.sequences, kind, settings, past.at_day, past.zone)
     return int(processes.summed(torch.tensor(int(batches.has_target.sum()))))
 
 
@@ -106,7 +107,8 @@ def known_before(past: Past, cut: float) -> Past:
     items = known_at(features, cut).id_rows[known.histories.items].astype(np.int32)
     parts = [{name: one[there] for name, one in kind.items()} for kind in (features.vectors, features.categories)]
     own = ItemFeatures(int(there.sum()), *parts, first_days=features.first_days[there])
-    return Past(known._replace(histories=known.histories._replace(items=items)), own, cut, past.repeats)
+    sequences = known._replace(histories=known.histories._replace(items=items))
+    return past._replace(sequences=sequences, features=own, at_day=cut)
 
 
 def known_at(features: ItemFeatures, day: float) -> ItemFeatures:
@@ -158,7 +160,7 @@ def _fitted(name: str, past: Past, validate, kind, settings, options) -> tuple[I
     if not n_targets(past, kind, settings):
         raise DataError("nothing to learn: no event has its targets after it", "a longer log, or training.target=next")
     data = TrainingData(
-        TrainingBatches(past.sequences, kind, settings, past.at_day),
+        TrainingBatches(past.sequences, kind, settings, past.at_day, past.zone),
         validate,
         processes.summed(counts),
         processes.mean(float(known.sum()), len(known)),

@@ -71,14 +71,14 @@ def test_a_rollback_names_the_nights_that_run(night, monkeypatch, capsys):
 @pytest.mark.parametrize("shards", [1, 3])
 def test_the_driver_reads_no_more_of_a_snapshot_than_a_process(night, monkeypatch, shards):
     night.settings, night.storage.versions_read = load_settings(overrides=[f"training.shards={shards}"]), {"events": 7}
-    night.source = SimpleNamespace(fingerprint=lambda: "f" * 64, repeats=True)
+    night.source = SimpleNamespace(fingerprint=lambda: "f" * 64, repeats=True, zone="Asia/Tokyo")
     held = SimpleNamespace(features=None, at_day=12.0, items=None)
     monkeypatch.setattr(challenger, "catalogue", lambda *given: None)
     monkeypatch.setattr(challenger.snapshot, "exists", lambda folder: True)
     monkeypatch.setattr(challenger.snapshot, "load", lambda folder: held)
     monkeypatch.setattr(challenger.snapshot, "read", lambda held, shard=0, shards=1: (shard, shards))
     work = challenger.prepare(night, SimpleNamespace(known=None, at_day=12.0), None, None)
-    assert work.past.sequences == (0, shards)
+    assert (work.past.sequences, work.past.zone) == ((0, shards), "Asia/Tokyo")
 
 
 def test_a_training_that_could_not_be_judged_is_not_fitted(night, monkeypatch):
