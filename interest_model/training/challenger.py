@@ -118,8 +118,10 @@ def registered(night: "Night", split: Split, work: Work) -> str:
 
 def _training(night: "Night", work: Work, trained: Trained) -> Training:
     parameters = {"run_date": night.run_date, "epochs found": trained.epochs, "at_day": work.past.at_day}
-    for section in ("model", "training", "promotion"):
-        parameters |= {f"{section}.{key}": value for key, value in asdict(getattr(night.settings, section)).items()}
+    settings = night.settings
+    used = {"model": trained.model.settings, "training": settings.training, "promotion": settings.promotion}
+    for section, values in used.items():
+        parameters |= {f"{section}.{key}": value for key, value in asdict(values).items()}
     tags = {"run_date": str(night.run_date), "source": night.source.name, "code_revision": code_revision()}
     courses = {"search": trained.search} | trained.finals
     return Training(work.key, parameters, work.tables, courses, tags)

@@ -1,5 +1,6 @@
 """Decisions of a training that others overtake: another champion meanwhile, nights that run. No Spark."""
 
+import dataclasses
 from datetime import date
 from types import SimpleNamespace
 
@@ -12,7 +13,9 @@ from interest_model.errors import DataError, UsageError
 from interest_model.report import Reporter
 from interest_model.storage import Storage
 from interest_model.training import challenger
+from interest_model.training.fit import Course
 from interest_model.training.promotion import Verdict
+from interest_model.training.sequence_model import Trained
 
 
 @pytest.fixture
@@ -109,3 +112,13 @@ def test_a_training_is_the_same_under_another_gate_but_not_by_another_code(night
     assert key("promotion.min_users=50") == first != key("training.seed=8")
     monkeypatch.setattr(challenger, "code_revision", lambda: "another")
     assert key() != first
+
+
+def test_the_loss_that_a_model_was_trained_with_is_logged(night):
+    """The catalogue was too large for the softmax of the settings."""
+    night.settings, night.source = load_settings(), SimpleNamespace(name="shop")
+    model = SimpleNamespace(settings=dataclasses.replace(night.settings.model, loss="sampled"))
+    work = SimpleNamespace(key="k", tables={}, past=SimpleNamespace(at_day=12.0))
+    logged = challenger._training(night, work, Trained(model, Course(), {}, 3, 0)).parameters
+    assert (night.settings.model.loss, logged["model.loss"]) == ("softmax", "sampled")
+    assert logged["training.seed"] == 7 and logged["promotion.model"] == "interest_model"
