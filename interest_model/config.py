@@ -249,6 +249,8 @@ class Promotion:
     min_users: int
 
     def __post_init__(self) -> None:
+        if not self.model.strip() or set(self.model) & set("/:'"):
+            raise RefusedValue("model", f"must be a name without / : or ', found {self.model!r}")
         shares(self, "level")
         at_least(self, 1, "min_users")
 
@@ -302,6 +304,10 @@ class Settings:
         if self.behaviour.window_kind not in self.windows.kinds:
             known = ", ".join(self.windows.kinds)
             raise RefusedValue("behaviour.window_kind", f"must be one of windows.kinds: {known}")
+        most = self.training.history_length
+        if self.model.max_length > most:
+            found = f"must be at most training.history_length ({most}), found {self.model.max_length}"
+            raise RefusedValue("model.max_length", found)
 
     def fingerprint(self) -> str:
         """sha2-256 over every setting that can change a night's tables, of the topics' rules what their file holds: not

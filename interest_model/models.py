@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from interest_model.claim import days_held
 from interest_model.config import Tracking, load_settings
 from interest_model.errors import InterestModelError, MissingTableError
 from interest_model.evaluation.report import text_table
@@ -16,6 +17,8 @@ from interest_model.training.promotion import rolled_back
 
 if TYPE_CHECKING:
     from interest_model.training.registry import Registry
+
+_AGAIN = "once it has ended, run it again; under Airflow clear it from user_vectors on"
 
 
 def decisions(storage: Storage) -> list[dict]:
@@ -54,7 +57,7 @@ def models(options: argparse.Namespace) -> None:
 
 
 def rollback(options: argparse.Namespace) -> None:
-    """Puts the champion's predecessor back, from the first night that has not been issued.
+    """Puts the champion's predecessor back, from the first night that has not been issued; one that runs is named.
 
     Table promotions decides. A registry that has lost the version is told nothing: that may be why it is taken out.
     """
@@ -68,6 +71,9 @@ def rollback(options: argparse.Namespace) -> None:
     record(storage, row)
     print(f"model {options.model}: {row['reason']}, from the night of {row['from_run_date']} on")
     try:
+        for day in sorted(days_held(storage.local_folder("claims"))):
+            if day >= row["from_run_date"]:
+                print(f"warning: the night of {day} is running and may have read version {row['version']}: {_AGAIN}")
         registry = _registry(options, storage)
         registry.note(options.model, row["version"], {"decision": row["state"], "reason": row["reason"]})
         registry.point(options.model, "champion", row["champion"])

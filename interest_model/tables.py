@@ -564,7 +564,7 @@ PROMOTIONS = Table(
         _column("from_run_date", "date", "first night that it holds for; never one that was issued before it"),
         _column("decided_ts", "timestamp", "UTC"),
         _column("reason", "string", "what was measured and what it was held against"),
-        _column("figures", "map<string,double>", "NDCG@10 by ranker, lead with interval, judged users"),
+        _column("figures", "map<string,double>", "NDCG@10 by ranker, lead with interval, judged users; its gate"),
     ),
     checks={"known_state": "state in ('promoted', 'refused', 'rolled_back')"},
 )

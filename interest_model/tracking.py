@@ -73,7 +73,7 @@ class Tracker:
             try:
                 self._log(content)
             except Exception as error:  # whatever the store does, the night stands
-                self._failure = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+                self._failure = f"{type(error).__name__}: {words_of(error, self.uri)}"
 
     def _log(self, content: dict) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -142,3 +142,10 @@ def without_password(uri: str) -> str:
     """The address of a store as it may be shown."""
     scheme, separator, rest = uri.partition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def words_of(error: Exception, uri: str) -> str:
+    """The first line of what the store at `uri` raised, as it may be shown."""
+    login, at, _ = uri.partition("://")[2].rpartition("@")
+    lines = (line.strip() for line in str(error).replace(login + at, "").splitlines())
+    return next(filter(None, lines), "no reason given")[:300]

@@ -14,8 +14,7 @@ def run(night: Night) -> None:
     parts = split(consumption, "temporal", night.settings.evaluation.temporal_quantile, 0)
     work = challenger.prepare(night, parts, embeddings_known(night, night.run_date), described)
     if not challenger.decided_before(night, work):
-        version = challenger.registered(night, work, challenger.fitted(night, work))
-        challenger.settle(night, parts, work, version)
+        challenger.settle(night, parts, work, challenger.registered(night, parts, work))
     consumption.unpersist()
 
 

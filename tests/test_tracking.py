@@ -57,6 +57,26 @@ def test_no_password_is_logged():
     assert "s3cret" not in str(logged) and logged["tracking.uri"] == "postgresql://db/mlflow"
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError("no way to http://me:s3cret@db:5000/api\nmore of it"), "OSError: no way to http://db:5000/api;"),
+        (TimeoutError(), "TimeoutError: no reason given;"),
+    ],
+)
+def test_what_a_store_says_is_told_without_its_password(tmp_path, monkeypatch, error, told):
+    def log(self, content):
+        raise error
+
+    monkeypatch.setattr(Tracker, "_log", log)
+    stream = io.StringIO()
+    settings = load_settings(overrides=["tracking.uri=http://me:s3cret@db:5000"])
+    tracker = Tracker(settings.tracking, tmp_path, Reporter(stream))
+    tracker.log_night(night(settings), total(), steps())
+    tracker.close()
+    assert told in stream.getvalue() and "s3cret" not in stream.getvalue()
+
+
 def test_nothing_is_made_before_there_is_something_to_log(tmp_path):
     Tracker(load_settings().tracking, tmp_path / "_mlflow", Reporter(io.StringIO())).close()
     assert not (tmp_path / "_mlflow").exists()

@@ -75,7 +75,7 @@ def keep(histories: Histories, events: np.ndarray) -> Histories:
         histories.items[events],
         histories.days[events],
         histories.weights[events],
-        _of(histories.places, events),
+        picked(histories.places, events),
     )
 
 
@@ -91,7 +91,7 @@ def take(histories: Histories, users: np.ndarray) -> Histories:
         histories.items[events],
         histories.days[events],
         histories.weights[events],
-        _of(histories.places, events),
+        picked(histories.places, events),
     )
 
 
@@ -113,8 +113,9 @@ def instants(histories: Histories) -> np.ndarray:
     return np.cumsum(new) - 1
 
 
-def _of(places: np.ndarray | None, events: np.ndarray) -> np.ndarray | None:
-    return None if places is None else places[events]
+def picked(values: np.ndarray | None, events: np.ndarray) -> np.ndarray | None:
+    """What these events have of something that not every log has."""
+    return None if values is None else values[events]
 
 
 def _lengths(table: pa.Table, name: str) -> np.ndarray:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from interest_model.interest.dynamics import Batch, Targets
@@ -14,6 +16,7 @@ from interest_model.interest.item_tower import MASKED
 from interest_model.model_settings import FitSettings, ModelSettings
 from interest_model.recommend.histories import Histories
 
+_MICROS_PER_DAY = 86_400e6
 _POOL_BATCHES = 50  # shuffled batches' worth of sequences that are sorted by length together
 
 
@@ -21,11 +24,12 @@ class Sequences(NamedTuple):
     """Histories and what a model learns beside them.
 
     values (m,) float32: what the log says of the item of each event, such as a rating, NaN where it says nothing; None:
-    not in this log.
+    not in this log. positive (m,) bool: the events that count as found where lists are judged; None: all.
     """
 
     histories: Histories
     values: np.ndarray | None = None
+    positive: np.ndarray | None = None
 
 
 class Spans(NamedTuple):
@@ -41,14 +45,21 @@ class TrainingBatches:
     A position's targets are events after it: the next one, or every one within the horizon of its query time. That is
     never later than they are, and the same only where they are of one moment, a basket (see query_days). end_day: the
     log is complete before it; None: just after the last event. A position whose window reaches beyond is left out, its
-    targets are not all known.
+    targets are not all known. zone: the log's, see query_days.
     """
 
-    def __init__(self, sequences: Sequences, model: ModelSettings, fit: FitSettings, end_day: float | None = None):
+    def __init__(
+        self,
+        sequences: Sequences,
+        model: ModelSettings,
+        fit: FitSettings,
+        end_day: float | None = None,
+        zone: str = "UTC",
+    ):
         self.sequences, self.model, self.fit = sequences, model, fit
         histories = sequences.histories
         self._ends_of_user = histories.indptr[1:][histories.rows]
-        self.query_days = query_days(histories, fit.query)
+        self.query_days = query_days(histories, fit.query, zone)
         self.target_ends = self._target_ends(end_day)
         self.has_target = self.target_ends > np.arange(len(histories.items)) + 1
 
@@ -148,18 +159,30 @@ def scoring_batches(
         yield users, batch._replace(query_days=query, positions=places)
 
 
-def query_days(histories: Histories, kind: str) -> np.ndarray:
+def query_days(histories: Histories, kind: str, zone: str = "UTC") -> np.ndarray:
     """(m,) the time at which the state after each event is scored.
 
-    "event": the moment of the event. "night": the last midnight (UTC) before the next event, where one lies between
-    them, as a nightly list for a user who comes that day would be asked; else the moment of the event.
+    "event": the moment of the event. "night": the last midnight of the zone before the next event, where one lies
+    between them, as a nightly list for a user who comes that day would be asked; else the moment of the event.
     """
     days, after = histories.days, np.arange(len(histories.days)) + 1
     if kind == "event" or not len(days):
         return days.copy()
     follows = after < histories.indptr[1:][histories.rows]
     following = days[np.minimum(after, len(days) - 1)]
-    return np.where(follows, np.maximum(days, np.floor(following)), days)
+    return np.where(follows, np.maximum(days, midnights(following, zone)), days)
+
+
+def midnights(days: np.ndarray, zone: str) -> np.ndarray:
+    """(m,) when the zone's day began that holds each moment; both in days since 1970-01-01 UTC."""
+    if zone == "UTC":
+        return np.floor(days)
+    utc = pa.array(np.rint(days * _MICROS_PER_DAY).astype(np.int64), pa.timestamp("us", tz="UTC"))
+    local = pc.local_timestamp(utc.cast(pa.timestamp("us", tz=zone)))
+    begun = pc.assume_timezone(
+        pc.floor_temporal(local, unit="day"), timezone=zone, ambiguous="earliest", nonexistent="latest"
+    )
+    return np.asarray(begun.cast(pa.int64())) / _MICROS_PER_DAY
 
 
 def first_not_before(days: np.ndarray, low: np.ndarray, high: np.ndarray, until: np.ndarray) -> np.ndarray:

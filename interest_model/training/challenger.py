@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 
 from interest_model.claim import days_held
 from interest_model.encoding.model_files import encoder_version
+from interest_model.errors import UsageError
 from interest_model.evaluation.splits import Split
 from interest_model.models import decisions, newest_issued, open_registry, record
 from interest_model.recommend.attributes import KnownItems
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
 
 
 class Work(NamedTuple):
-    """key: the same for the same day, tables and settings; folder: snapshot and checkpoints of this training; items:
-    catalogue before the cut; known: what is known of it; tables: name to Delta version; past: what the model may
-    see."""
+    """key: the same for the same day, tables, settings but the gate's, and code; folder: snapshot and checkpoints of
+    this training; items: catalogue before the cut; known: what is known of it; tables: name to Delta version; past:
+    what the model may see, of several processes the first one's share."""
 
     key: str
     folder: Path
@@ -62,22 +63,24 @@ def prepare(night: "Night", split: Split, embeddings: DataFrame, described: Data
         known = known_items(items, embeddings, described)
         snapshot.write(files, split.known, known, (split.at_day, tables), night.settings.training)
     held = snapshot.load(files)
-    past = Past(snapshot.read(held), held.features, held.at_day, night.source.repeats)
+    own = snapshot.read(held, 0, night.settings.training.shards)
+    past = Past(own, held.features, held.at_day, night.source.repeats, night.source.zone)
     return Work(key, folder, items, held.items, tables, past)
 
 
 def decided_before(night: "Night", work: Work) -> bool:
-    """True where this very training has been judged: then only what a kill may have left undone is done."""
-    name, registry = night.settings.promotion.model, _registry(night)
-    version = registry.find(name, work.key)
+    """True where a decision on this very training stands (see promotion.standing): then only what a kill may have left
+    undone is done."""
+    settings, registry = night.settings.promotion, _registry(night)
+    version = registry.find(settings.model, work.key)
     if version is None:
         return False
-    digest = registry.load(name, version).digest
-    rows = [row for row in decisions(_as_it_is(night)) if (row["model"], row["digest"]) == (name, digest)]
-    if not rows:
+    judged, held = Judged(version, registry.load(settings.model, version).digest), decisions(_as_it_is(night))
+    row = promotion.standing(held, settings.model, judged, champion_of(night), settings)
+    if row is None:
         return False
-    _follow(night, work, rows[0])
-    night.reporter.say(f"model {name} version {version} was {rows[0]['state']} before: {rows[0]['reason']}")
+    _follow(night, work, row)
+    night.reporter.say(f"model {settings.model} version {version} was {row['state']} before: {row['reason']}")
     return True
 
 
@@ -85,7 +88,8 @@ def fitted(night: "Night", work: Work) -> Trained:
     """The model, on the CPU, from one process or several; goes on from the checkpoints of one that was killed."""
     kind, settings = night.settings.model, night.settings.training
     if settings.shards > 1:
-        found = train_in_processes(night.spark, work.folder, kind, settings, work.past.repeats)
+        log = work.past.repeats, work.past.zone
+        found = train_in_processes(night.spark, work.folder, kind, settings, log)
     else:
         found = train(work.past, kind, settings, work.folder, _teller(night))
         found.model.to("cpu")
@@ -93,18 +97,34 @@ def fitted(night: "Night", work: Work) -> Trained:
     return found
 
 
-def registered(night: "Night", work: Work, trained: Trained) -> str:
-    """Its version in the registry, from now on the challenger."""
+def registered(night: "Night", split: Split, work: Work) -> str:
+    """The version of this training in the registry, found or made, from now on the challenger.
+
+    Before hours of fitting: UsageError where the champion has seen what it would be judged on, DataError where it
+    cannot be loaded.
+    """
     name, registry = night.settings.promotion.model, _registry(night)
-    parameters = {"run_date": night.run_date, "epochs found": trained.epochs, "at_day": work.past.at_day}
-    for section in ("model", "training", "promotion"):
-        parameters |= {f"{section}.{key}": value for key, value in asdict(getattr(night.settings, section)).items()}
-    tags = {"run_date": str(night.run_date), "source": night.source.name, "code_revision": code_revision()}
-    courses = {"search": trained.search} | trained.finals
-    training = Training(work.key, parameters, work.tables, courses, tags)
-    version = registry.register(name, packaged(night, work, trained), training)
+    version = registry.find(name, work.key)
+    if version is None:
+        champion = champion_of(night)
+        if champion is not None and _held(night, champion).facts["trained_until"] > split.at_day:
+            text = f"model {name}: champion {champion} has seen what a training of {night.run_date} would be judged on"
+            raise UsageError(text, "train on a later day")
+        trained = fitted(night, work)
+        version = registry.register(name, packaged(night, work, trained), _training(night, work, trained))
     registry.point(name, CHALLENGER, version)
     return version
+
+
+def _training(night: "Night", work: Work, trained: Trained) -> Training:
+    parameters = {"run_date": night.run_date, "epochs found": trained.epochs, "at_day": work.past.at_day}
+    settings = night.settings
+    used = {"model": trained.model.settings, "training": settings.training, "promotion": settings.promotion}
+    for section, values in used.items():
+        parameters |= {f"{section}.{key}": value for key, value in asdict(values).items()}
+    tags = {"run_date": str(night.run_date), "source": night.source.name, "code_revision": code_revision()}
+    courses = {"search": trained.search} | trained.finals
+    return Training(work.key, parameters, work.tables, courses, tags)
 
 
 def packaged(night: "Night", work: Work, trained: Trained) -> Packaged:
@@ -125,7 +145,8 @@ def settle(night: "Night", split: Split, work: Work, version: str) -> None:
         if champion_of(night) == champion:
             break
         night.reporter.say(f"model {name}: another champion since the contest began, judging again")
-    row = promotion.decision(name, Judged(version, digest), verdict, champion, _first_night(night))
+    start = _first_night(night, decisions(_as_it_is(night)))
+    row = promotion.decision(name, Judged(version, digest), verdict, champion, start)
     record(night.storage, row)
     _follow(night, work, row)
     night.reporter.say(f"model {name} version {version} {verdict.state}: {verdict.reason}")
@@ -143,14 +164,20 @@ def judged(night: "Night", split: Split, work: Work, version: str, champion: str
     rankers["popularity"] = best_popularity(work.items.counts, inner, len(item_ids), at_day, half_lives)
     rival = NO_MODEL
     if champion is not None:
-        digest = promotion.digest_of(decisions(_as_it_is(night)), name, champion)
-        held, rival = registry.load(name, champion, digest), f"champion {champion}"
+        held, rival = _held(night, champion), f"champion {champion}"
         if held.facts["trained_until"] > at_day:
             reason = f"{rival} has seen what it would be judged on: train on a later day"
-            return Verdict("refused", reason, {}), challenger.digest
+            return Verdict("refused", reason, promotion.gate(settings.promotion)), challenger.digest
         rankers[rival] = held.with_catalogue(work.known, _encoder(night))
     figures = contest(split, item_ids, rankers, settings.ranker.seen_length, night.source.repeats, settings.evaluation)
     return promotion.judge(figures, rival, settings.promotion), challenger.digest
+
+
+def _held(night: "Night", champion: str) -> Packaged:
+    """The champion, with the files that were promoted."""
+    name, made = night.settings.promotion.model, decisions(_as_it_is(night))
+    digest = promotion.digest_of(made, name, champion, _first_night(night, made))
+    return _registry(night).load(name, champion, digest)
 
 
 def _follow(night: "Night", work: Work, row: dict) -> None:
@@ -164,18 +191,20 @@ def _follow(night: "Night", work: Work, row: dict) -> None:
 
 def champion_of(night: "Night") -> str | None:
     """The version in force on the first night that a decision of today may change."""
-    name = night.settings.promotion.model
-    return promotion.champion_as_of(decisions(_as_it_is(night)), name, _first_night(night))
+    made = decisions(_as_it_is(night))
+    return promotion.champion_as_of(made, night.settings.promotion.model, _first_night(night, made))
 
 
 def _registry(night: "Night") -> Registry:
     return open_registry(night.storage, night.settings.tracking, make=True)
 
 
-def _first_night(night: "Night") -> datetime.date:
-    """After the nights that are issued and those that run now: each keeps the champion that it began with."""
+def _first_night(night: "Night", made: list[dict]) -> datetime.date:
+    """After the nights that are issued and those that run now: each keeps the champion that it began with. made: all
+    decisions so far."""
     begun = [newest_issued(_as_it_is(night)), *days_held(night.storage.local_folder("claims"))]
-    return promotion.first_night(night.run_date, max((day for day in begun if day is not None), default=None))
+    newest = max((day for day in begun if day is not None), default=None)
+    return promotion.first_night(made, night.settings.promotion.model, night.run_date, newest)
 
 
 def _as_it_is(night: "Night") -> Storage:
@@ -189,7 +218,7 @@ def _encoder(night: "Night") -> str:
 
 def _key(night: "Night", tables: dict[str, int]) -> str:
     parts = [asdict(getattr(night.settings, name)) for name in ("model", "training", "encoder", "evaluation")]
-    content = [str(night.run_date), night.source.fingerprint(), tables, *parts]
+    content = [str(night.run_date), night.source.fingerprint(), code_revision(), tables, *parts]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -73,4 +73,4 @@ def _loaded(night: "Night", day: date) -> Champion | None:
 
         folder = night.storage.local_folder("mlflow")
         raise DataError(f"model {name} version {version}: there is no model registry at {folder}", remedy(name))
-    return Champion(name, version, registry.load(name, version, digest_of(held, name, version)))
+    return Champion(name, version, registry.load(name, version, digest_of(held, name, version, day)))

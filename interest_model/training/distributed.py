@@ -20,24 +20,25 @@ _TOLD = "model"  # below the folder: what the first process hands over
 
 
 def train_in_processes(
-    spark: SparkSession, folder: Path, kind: ModelSettings, settings: FitSettings, repeats: bool
+    spark: SparkSession, folder: Path, kind: ModelSettings, settings: FitSettings, log: tuple[bool, str]
 ) -> Trained:
     """As sequence_model.train on folder/snapshot, in settings.shards processes: on this machine where Spark is local,
-    else in one task each. The folder must be one that all of them see; checkpoints lie there too.
+    else in one task each. The folder must be one that all of them see; checkpoints lie there too. log: Past's repeats
+    and zone.
     """
     local, gpu = spark.sparkContext.master.startswith("local"), torch.cuda.is_available()
     before, package = os.environ.get("PYTHONPATH"), str(Path(interest_model.__file__).parent.parent)
     os.environ["PYTHONPATH"] = package if before is None else f"{package}{os.pathsep}{before}"
     try:
         distributor = TorchDistributor(num_processes=settings.shards, local_mode=local, use_gpu=gpu)
-        told = distributor.run(_train_share, str(folder), kind, settings, repeats)
+        told = distributor.run(_train_share, str(folder), kind, settings, log)
     finally:
         os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
     search, finals = Course(*told["search"]), {name: Course(*one) for name, one in told["finals"].items()}
     return Trained(zoo.load(folder / _TOLD), search, finals, told["epochs"], told["n_validated"])
 
 
-def _train_share(folder: str, kind: ModelSettings, settings: FitSettings, repeats: bool) -> dict:
+def _train_share(folder: str, kind: ModelSettings, settings: FitSettings, log: tuple[bool, str]) -> dict:
     """One process's part; what the first returns is what the caller gets."""
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
@@ -45,7 +46,7 @@ def _train_share(folder: str, kind: ModelSettings, settings: FitSettings, repeat
     try:
         held = snapshot.load(Path(folder) / "snapshot")
         own = snapshot.read(held, distributed.get_rank(), distributed.get_world_size())
-        past = Past(own, held.features, held.at_day, repeats)
+        past = Past(own, held.features, held.at_day, *log)
         found = train(past, kind, settings, Path(folder), _tell)
         if processes.is_first():
             zoo.save(found.model.to("cpu"), Path(folder) / _TOLD)

@@ -74,9 +74,9 @@ def fit(
     """Train the model in place, on the device it is on; it ends with the best weights by validation score.
 
     folder: a checkpoint is written there after each epoch, and training goes on from the newest one it finds. Raises
-    ValueError where that was made with other settings (`epochs`, `patience` and `ensemble` may differ) or by another
-    model. Several processes (see training.processes) fit one model: each hands in its own users' batches, validate
-    agrees on a score, item_counts and mean_value are of all; the first process writes.
+    ValueError where that was made with other settings (`epochs`, `patience` and `ensemble` may differ) or by a model
+    with other weights. Several processes (see training.processes) fit one model: each hands in its own users' batches,
+    validate agrees on a score, item_counts and mean_value are of all; the first process writes.
     """
     device = model.tower.unknown.device
     optimizer, course = _optimizer(model, settings), Course()
@@ -238,7 +238,10 @@ def _resume(checkpoint: Path, model, optimizer, settings) -> Course:
     content = json.loads((checkpoint / "course.json").read_text())
     if content["identity"] != _identity(model, settings):
         raise ValueError(f"{checkpoint}: made with other settings or another catalogue; use another folder")
-    model.load_state_dict(load_file(checkpoint / "weights.safetensors"), strict=False)
+    weights = load_file(checkpoint / "weights.safetensors")
+    if strange := weights.keys() ^ dict(model.named_parameters()).keys():
+        raise ValueError(f"{checkpoint}: made by a model with other weights ({', '.join(sorted(strange))})")
+    model.load_state_dict(weights, strict=False)  # without the catalogue
     tensors, state = load_file(checkpoint / "optimizer.safetensors"), {}
     own = processes.rank()
     torch.set_rng_state(tensors.pop("random.cpu")[own].clone())  # a view would be read from the first row on

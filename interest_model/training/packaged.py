@@ -54,13 +54,17 @@ class Packaged(NamedTuple):
 
         items: lists of item ids, oldest first; days: when, days since 1970-01-01 UTC; at_day: when the list is made;
         latitudes, longitudes, where the frame has them: where, in degrees, for a model that reads places. Items that
-        the catalogue does not know are left out of the history; rows of one at_day are scored together.
+        the catalogue does not know are left out of the history; where nothing is left, the list is empty. Rows of one
+        at_day are scored together. ValueError: length below 1, at_day no number, days no numbers, not ascending or
+        after at_day; it names the column and the row by the frame's index.
         """
+        _check(frame, length)
         position = {name: place for place, name in enumerate(self.item_ids.tolist())}
         found: list = [None] * len(frame)
         for at_day, rows in frame.groupby(np.asarray(frame["at_day"], dtype=np.float64)).indices.items():
             cases = _cases(frame.iloc[rows], position, float(at_day), self.facts["repeats"])
             lists, scores = scored_lists(self.model, cases, length)
+            lists[cases.sequences.histories.lengths == 0] = -1  # the state of nobody puts items in no order
             for row, items, values in zip(rows, lists, scores, strict=True):
                 found[row] = self.item_ids[items[items >= 0]].tolist(), values[items >= 0].tolist()
         return pd.DataFrame(found, columns=["items", "scores"], index=frame.index)
@@ -83,6 +87,17 @@ def _digest(folder: Path) -> str:
         content = file.read_bytes()
         found.update(f"{file.name} {len(content)} ".encode() + content)
     return found.hexdigest()
+
+
+def _check(frame: pd.DataFrame, length: int) -> None:
+    if length < 1:
+        raise ValueError(f"parameter length: must be at least 1, found {length}")
+    for row, at_day, days in zip(frame.index, frame["at_day"], frame["days"], strict=True):
+        whole = np.append(np.asarray(days, dtype=np.float64), np.float64(at_day))
+        if not np.isfinite(whole[-1]):
+            raise ValueError(f"row {row}, column at_day: must be a number, found {at_day}")
+        if not np.isfinite(whole).all() or (np.diff(whole) < 0).any():
+            raise ValueError(f"row {row}, column days: must ascend to at_day ({at_day}), found {list(days)[:10]}")
 
 
 def _cases(frame: pd.DataFrame, position: dict[str, int], at_day: float, repeats: bool) -> Cases:

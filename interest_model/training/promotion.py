@@ -54,7 +54,7 @@ def judge(figures: dict[str, Figure], rival: str, settings: Promotion) -> Verdic
     low, high = paired_interval(challenger[2:], other[2:], settings.level)
     lead = challenger.mean - other.mean
     found = {f"ndcg@10 {name}": one.mean for name, one in figures.items()}
-    found |= {"lead": lead, "lead_low": low, "lead_high": high, "users": float(challenger.n_users)}
+    found |= {"lead": lead, "lead_low": low, "lead_high": high, "users": float(challenger.n_users)} | gate(settings)
     text = f"NDCG@10 {challenger.mean:.4f}, {rival} {other.mean:.4f}: lead {lead:+.4f} ({low:+.4f} to {high:+.4f})"
     text += f" on {challenger.n_users} users"
     if challenger.n_users < settings.min_users:
@@ -62,6 +62,11 @@ def judge(figures: dict[str, Figure], rival: str, settings: Promotion) -> Verdic
     if not low > settings.min_lead:  # also where it is no number
         return Verdict("refused", f"{text}: not above {settings.min_lead:+.4f} with the whole interval", _known(found))
     return Verdict("promoted", text, _known(found))
+
+
+def gate(settings: Promotion) -> dict[str, float]:
+    """What a verdict is reached under, as figures of it."""
+    return {name: float(getattr(settings, name)) for name in ("min_lead", "level", "min_users")}
 
 
 def _known(figures: dict[str, float]) -> dict[str, float]:
@@ -84,21 +89,43 @@ def decision(model: str, judged: Judged, verdict: Verdict, champion: str | None,
     }  # fmt: skip
 
 
-def digest_of(decisions: Iterable[dict], model: str, version: str) -> str | None:
-    """The digest of the files that were promoted under this number; None: it never was."""
-    rows = [row for row in _in_force(decisions, model) if row["version"] == version and row["state"] == "promoted"]
-    return rows[-1]["digest"] if rows else None
+def standing(
+    decisions: Iterable[dict], model: str, judged: Judged, champion: str | None, settings: Promotion
+) -> dict | None:
+    """The newest decision on a version, where it stands; None: these files are to be judged, or judged again.
+
+    It stands where the version is the champion, was taken out by hand, or was judged under these settings against this
+    champion.
+    """
+    rows = sorted((row for row in decisions if row["model"] == model), key=lambda row: row["decided_ts"])
+    own = [row for row in rows if row["version"] == judged.version]
+    if judged.digest not in [row["digest"] for row in own]:
+        return None
+    newest = own[-1]
+    same = newest["former"] == champion and gate(settings).items() <= newest["figures"].items()
+    return newest if same or champion == judged.version or newest["state"] == "rolled_back" else None
+
+
+def digest_of(decisions: Iterable[dict], model: str, version: str, run_date: datetime.date) -> str | None:
+    """The digest of the files that the night of run_date finds under this number, which a store that began again gives
+    once more; None: it was not promoted by then."""
+    rows = [row for row in _in_force_on(decisions, model, run_date) if row["state"] == "promoted"]
+    return next((row["digest"] for row in reversed(rows) if row["version"] == version), None)
 
 
 def champion_as_of(decisions: Iterable[dict], model: str, run_date: datetime.date) -> str | None:
     """The version that the night of run_date uses; None: no version was in force yet."""
-    rows = [row for row in _in_force(decisions, model) if row["from_run_date"] <= run_date]
+    rows = _in_force_on(decisions, model, run_date)
     return rows[-1]["champion"] if rows else None
 
 
-def first_night(run_date: datetime.date, newest_issued: datetime.date | None) -> datetime.date:
-    """The first night that a decision made on run_date's data may change: after run_date, and not issued yet."""
-    return max(run_date, newest_issued or run_date) + datetime.timedelta(days=1)
+def first_night(
+    decisions: Iterable[dict], model: str, run_date: datetime.date, newest_begun: datetime.date | None
+) -> datetime.date:
+    """The first night that a decision made on run_date's data may change: after run_date, not begun yet, and none from
+    before a decision in force, or that one would end what it did not know of."""
+    start = max(run_date, newest_begun or run_date) + datetime.timedelta(days=1)
+    return max([start, *(row["from_run_date"] for row in _in_force(decisions, model))])
 
 
 def rolled_back(decisions: Iterable[dict], model: str, from_run_date: datetime.date) -> dict:
@@ -128,3 +155,8 @@ def _in_force(decisions: Iterable[dict], model: str) -> list[dict]:
     """Decisions that changed the champion, in the order in which they hold."""
     rows = [row for row in decisions if row["model"] == model and row["state"] != "refused"]
     return sorted(rows, key=lambda row: (row["from_run_date"], row["decided_ts"]))
+
+
+def _in_force_on(decisions: Iterable[dict], model: str, run_date: datetime.date) -> list[dict]:
+    """Those of them that hold on the night of run_date."""
+    return [row for row in _in_force(decisions, model) if row["from_run_date"] <= run_date]

@@ -9,7 +9,7 @@ from torch import Tensor
 from interest_model.config import METRICS_AT
 from interest_model.evaluation import metrics
 from interest_model.interest.model import SequenceModel
-from interest_model.recommend.histories import Histories, between, keep, take
+from interest_model.recommend.histories import Histories, keep, picked, take
 from interest_model.recommend.popularity import ItemCounts, decayed
 from interest_model.training.batches import Sequences, scoring_batches
 
@@ -32,26 +32,30 @@ class Cases(NamedTuple):
 
 
 def cases_after(sequences: Sequences, cut: float, repeats: bool, most: int, seed: int) -> Cases:
-    """Users with events before the cut and something to find after it; at most `most` of them, drawn by seed."""
-    whole = sequences.histories
-    later = whole.days >= cut
-    both = np.intersect1d(whole.rows[later], whole.rows[~later])
+    """Users with events before the cut and something to find after it; at most `most` of them, drawn by seed.
+
+    Found are positive events, as those that a promotion is judged by.
+    """
+    whole, positive = sequences.histories, sequences.positive
+    early = whole.days < cut
+    later = ~early if positive is None else ~early & positive
+    both = np.intersect1d(whole.rows[later], whole.rows[early])
     chosen = np.sort(np.random.default_rng(seed).permutation(both)[:most])
     place = np.full(whole.n_users, -1)
     place[chosen] = np.arange(len(chosen))
     kept = later & (place[whole.rows] >= 0)
     pairs = np.unique(np.stack([place[whole.rows[kept]], whole.items[kept]]).astype(np.int64), axis=1)
-    known = take(between(whole, -np.inf, cut), chosen)
-    events = ~later & (place[whole.rows] >= 0)
-    values = None if sequences.values is None else sequences.values[events]
-    return Cases(Sequences(known, values), pairs[0], pairs[1], cut, repeats)
+    known = before(sequences, cut)
+    kept = place[known.histories.rows] >= 0
+    own = Sequences(take(known.histories, chosen), picked(known.values, kept), picked(known.positive, kept))
+    return Cases(own, pairs[0], pairs[1], cut, repeats)
 
 
 def before(sequences: Sequences, cut: float) -> Sequences:
     """The same users with only what happened before the cut."""
-    events = sequences.histories.days < cut
-    values = None if sequences.values is None else sequences.values[events]
-    return Sequences(keep(sequences.histories, events), values)
+    histories, values, positive = sequences
+    early = histories.days < cut
+    return Sequences(keep(histories, early), picked(values, early), picked(positive, early))
 
 
 def model_lists(model: SequenceModel, cases: Cases, length: int) -> np.ndarray:

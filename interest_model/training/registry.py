@@ -33,7 +33,7 @@ from safetensors import SafetensorError
 from interest_model import __version__
 from interest_model.config import Tracking
 from interest_model.errors import DataError, SetupError, UsageError
-from interest_model.tracking import without_password
+from interest_model.tracking import without_password, words_of
 from interest_model.training import packaged
 from interest_model.training.fit import Course
 from interest_model.training.packaged import Packaged
@@ -68,8 +68,7 @@ def _answered(method: Callable) -> Callable:
         try:
             return method(self, *given, **more)
         except MlflowException as error:
-            first = str(error.message).replace(self.uri, self.shown).splitlines()[0][:300]
-            text = f"model registry {self.shown} does not answer: {first}"
+            text = f"model registry {self.shown} does not answer: {words_of(error, self.uri)}"
             raise SetupError(text, "look whether it runs and tracking.uri names it, then try again") from error
 
     return asked
@@ -103,7 +102,8 @@ class Registry:
             self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         except MlflowException as error:
             remedy = f"mlflow db upgrade {self.shown} (back it up first), or name another store in tracking.uri"
-            raise SetupError(f"model registry {self.shown} cannot be opened: {error.message}", remedy) from error
+            text = f"model registry {self.shown} cannot be opened: {words_of(error, self.uri)}"
+            raise SetupError(text, remedy) from error
 
     @_answered
     def register(self, name: str, model: Packaged, training: Training) -> str:
@@ -158,7 +158,7 @@ class Registry:
                 )
                 model = packaged.load(Path(found))
         except (MlflowException, SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            text = f"model {name} version {version}: its files at {source} cannot be read ({error})"
+            text = f"model {name} version {version}: its files at {source} cannot be read ({words_of(error, self.uri)})"
             raise DataError(text, remedy(name)) from error
         if digest is not None and model.digest != digest:
             text = f"model {name} version {version}: its files at {source} are not those that were judged"

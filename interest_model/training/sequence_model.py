@@ -20,6 +20,8 @@ from interest_model.training.batches import Sequences, TrainingBatches
 from interest_model.training.fit import Course, Progress, TrainingData, fit
 from interest_model.training.ranking import CUTOFF, Cases, before, cases_after, model_lists, ndcg
 
+_MLP_VALUES = 2**28  # a step keeps 12 bytes for each: 3.2 GB
+
 
 class Trained(NamedTuple):
     """model: fitted on everything; search: the course that found how many `epochs` it takes, empty where nobody could
@@ -34,13 +36,14 @@ class Trained(NamedTuple):
 
 
 class Past(NamedTuple):
-    """What is known before at_day (days since 1970-01-01 UTC): sequences, features of the catalogue, and whether people
-    come back to items."""
+    """What is known before at_day (days since 1970-01-01 UTC): sequences, features of the catalogue (its first_days
+    never after an item's first event), whether people come back to items, and the log's zone."""
 
     sequences: Sequences
     features: ItemFeatures
     at_day: float
     repeats: bool
+    zone: str = "UTC"
 
 
 def train(
@@ -52,9 +55,10 @@ def train(
 ) -> Trained:
     """The model of this kind. Same past, settings and machine: same weights, killed and resumed on the way or not.
 
-    Fitted first on the settings' validation_quantile of the events, by time; the NDCG of lists made then, by what came
-    after, says how many epochs are enough (all of the settings' where there is nobody to judge by or nothing to learn
-    before). Then fitted anew on everything for so many: what is newest counts most.
+    Fitted first on the settings' validation_quantile of the events, by time, and the items that were there by then; the
+    NDCG of lists made then over the whole catalogue, by what came after, says how many epochs are enough (all of the
+    settings' where there is nobody to judge by or nothing to learn before). Then fitted anew on everything for so many:
+    what is newest counts most.
     With settings.ensemble above 1 this last fit is made with so many seeds, and the model is their Ensemble.
     folder: checkpoints of all fits, each in a folder of its name. report: called with that name, "search" or one of
     Trained.finals, and the progress. DataError: no event has anything to be learned after it.
@@ -64,9 +68,10 @@ def train(
     cut = cases.at_day
     n_validated = int(processes.summed(torch.tensor(cases.sequences.histories.n_users)))
     search, epochs = Course(), settings.epochs
-    inner = Past(before(past.sequences, cut), known_at(past.features, cut), cut, past.repeats)
+    inner = known_before(past, cut)
     if n_validated and n_targets(inner, kind, settings):
-        _, search = _fitted("search", inner, cases, kind, settings, (folder, report))
+        validate = _over(known_at(past.features, cut), inner.features, cases)
+        _, search = _fitted("search", inner, validate, kind, settings, (folder, report))
         epochs = search.best_epoch + 1
     model, finals = _finals(past, kind, dataclasses.replace(settings, epochs=epochs), (folder, report))
     return Trained(model, search, finals, epochs, n_validated)
@@ -82,20 +87,47 @@ def validation_cases(past: Past, settings: FitSettings) -> Cases:
 
 def n_targets(past: Past, kind: ModelSettings, settings: FitSettings) -> int:
     """Events with something to be learned after them, of all processes."""
-    batches = TrainingBatches(past.sequences, kind, settings, past.at_day)
+    batches = TrainingBatches(past.sequences, kind, settings, past.at_day, past.zone)
     return int(processes.summed(torch.tensor(int(batches.has_target.sum()))))
 
 
 def affordable(kind: ModelSettings, n_items: int, settings: FitSettings) -> ModelSettings:
-    """The same kind, with sampled softmax where the catalogue is too large for a full one."""
-    if kind.loss == "softmax" and n_items > settings.softmax_items:
+    """The same kind, with sampled softmax where the catalogue is too large for a full one: above softmax_items, and
+    with head mlp where a batch's scored positions take more than _MLP_VALUES hidden values over all items."""
+    scored = 1 if kind.bidirectional else min(settings.positions or kind.max_length, kind.max_length)
+    hidden = settings.batch_size * scored * n_items * kind.hidden if kind.head == "mlp" else 0
+    if kind.loss == "softmax" and (n_items > settings.softmax_items or hidden > _MLP_VALUES):
         return dataclasses.replace(kind, loss="sampled")
     return kind
 
 
+def known_before(past: Past, cut: float) -> Past:
+    """What was known before the cut: an item of later is none that people left, so it must not be learned from."""
+    there, features, known = past.features.first_days < cut, past.features, before(past.sequences, cut)
+    items = known_at(features, cut).id_rows[known.histories.items].astype(np.int32)
+    parts = [{name: one[there] for name, one in kind.items()} for kind in (features.vectors, features.categories)]
+    own = ItemFeatures(int(there.sum()), *parts, first_days=features.first_days[there])
+    sequences = known._replace(histories=known.histories._replace(items=items))
+    return past._replace(sequences=sequences, features=own, at_day=cut)
+
+
 def known_at(features: ItemFeatures, day: float) -> ItemFeatures:
-    """The same catalogue, with no id embedding for items that came later: they are scored by the rest."""
-    return features._replace(id_rows=np.where(features.first_days < day, np.arange(features.n_items), -1))
+    """The same catalogue for a model of what was `known_before` the day: items that came later have no id embedding,
+    they are scored by the rest."""
+    there = features.first_days < day
+    return features._replace(id_rows=np.where(there, np.cumsum(there) - 1, -1))
+
+
+def _over(whole: ItemFeatures, own: ItemFeatures, cases: Cases) -> Callable[[InterestModel], float]:
+    """Validation over the whole catalogue of a model that is trained over its own."""
+
+    def validate(model: InterestModel) -> float:
+        model.set_catalogue(whole)
+        found = mean_ndcg(model, cases)
+        model.set_catalogue(own)
+        return found
+
+    return validate
 
 
 def mean_ndcg(model: SequenceModel, cases: Cases) -> float:
@@ -119,8 +151,8 @@ def _finals(past: Past, kind: ModelSettings, settings: FitSettings, options) -> 
     return Ensemble(members).eval() if len(members) > 1 else members[0], courses
 
 
-def _fitted(name: str, past: Past, cases: Cases | None, kind, settings, options) -> tuple[InterestModel, Course]:
-    """One fit; options: folder of all checkpoints and report, each or None."""
+def _fitted(name: str, past: Past, validate, kind, settings, options) -> tuple[InterestModel, Course]:
+    """One fit; validate: see TrainingData; options: folder of all checkpoints and report, each or None."""
     folder, report = options
     items, values = past.sequences.histories.items, past.sequences.values
     known = np.zeros(0) if values is None else values[~np.isnan(values)]
@@ -128,8 +160,8 @@ def _fitted(name: str, past: Past, cases: Cases | None, kind, settings, options)
     if not n_targets(past, kind, settings):
         raise DataError("nothing to learn: no event has its targets after it", "a longer log, or training.target=next")
     data = TrainingData(
-        TrainingBatches(past.sequences, kind, settings, past.at_day),
-        None if cases is None else lambda model: mean_ndcg(model, cases),
+        TrainingBatches(past.sequences, kind, settings, past.at_day, past.zone),
+        validate,
         processes.summed(counts),
         processes.mean(float(known.sum()), len(known)),
     )

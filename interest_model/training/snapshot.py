@@ -33,7 +33,7 @@ from interest_model.training.item_coding import coding, features
 
 _MANIFEST, _ITEMS = "manifest.json", "items.safetensors"
 _ROW_GROUP_BYTES = 2**30  # above any file: one row group each
-_FILLER = {"user": "-1", "step": "0", "item": "0", "day": "0D", "weight": "0F"}
+_FILLER = {"user": "-1", "step": "0", "item": "0", "day": "0D", "weight": "0F", "positive": "0"}
 _UNKNOWN = {"value": "float", "latitude": "float", "longitude": "float"}  # NaN where the log has none
 
 
@@ -128,7 +128,8 @@ def _flat(consumption: DataFrame, item_ids: np.ndarray, length: int) -> DataFram
     numbers = [_number(name, kind) for name, kind in _UNKNOWN.items()]
     step = (F.lit(length + 1) - F.col("back")).cast("int").alias("step")
     weight = F.col("weight").cast("float").alias("weight")
-    return latest.where(F.col("back") <= length).select("user_id", step, "item", "day", weight, *numbers)
+    positive = F.col("positive").cast("int").alias("positive")
+    return latest.where(F.col("back") <= length).select("user_id", step, "item", "day", weight, positive, *numbers)
 
 
 def _number(name: str, kind: str) -> Column:
@@ -182,7 +183,7 @@ def _sequences(columns: dict[str, np.ndarray]) -> Sequences:
     flat = [columns[name].astype(kind) for name, kind in kinds.items()]
     places = np.stack([columns[name] for name in PLACE], axis=1).astype(np.float32)
     histories = Histories(names, np.append(new, len(users)).astype(np.int64), *flat, _or_none(places))
-    return Sequences(histories, _or_none(columns["value"].astype(np.float32)))
+    return Sequences(histories, _or_none(columns["value"].astype(np.float32)), columns["positive"] == 1)
 
 
 def _or_none(numbers: np.ndarray) -> np.ndarray | None:

@@ -1,4 +1,6 @@
 import dataclasses
+import datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -47,6 +49,38 @@ def test_the_query_never_knows_the_time_of_its_target():
     for kind in ("night", "event"):
         one, other = (batches.query_days(world, kind) for world in later)
         assert one[0] == other[0] and one[0] < 3.1
+
+
+def test_a_night_begins_at_the_midnight_of_the_logs_zone():
+    """Tokyo is nine hours ahead. a: 20:00 and 08:00 the next day, a midnight between; b: 08:30 and 09:30, none."""
+
+    def local(day: int, hour: float) -> float:
+        return day + (hour - 9) / 24
+
+    world = histories({"a": [(1, local(5, 20)), (2, local(6, 8))], "b": [(1, local(5, 8.5)), (2, local(5, 9.5))]})
+    asked = batches.query_days(world, "night", "Asia/Tokyo")
+    assert asked[[0, 2]].tolist() == pytest.approx([local(6, 0), local(5, 8.5)], abs=1e-9)
+    one = only(dataclasses.replace(PLAIN, query="night"), sequences=Sequences(world), zone="Asia/Tokyo")
+    assert sorted(day for _, day, *_ in pairs(one)) == sorted(asked[[0, 2]].tolist())
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment"),
+    [
+        ("Europe/Berlin", "2026-03-29 12:00"),  # an hour is left out at 02:00
+        ("Europe/Berlin", "2026-10-25 12:00"),
+        ("America/Sao_Paulo", "2018-11-04 12:00"),  # the day begins at 01:00
+        ("Asia/Tokyo", "2026-01-05 00:00"),
+        ("UTC", "2026-01-05 00:00"),
+    ],
+)
+def test_a_midnight_is_the_one_at_which_lists_are_made(zone, moment):
+    from interest_model.recommend.consumption import end_of_day
+
+    local = datetime.datetime.fromisoformat(moment).replace(tzinfo=ZoneInfo(zone))
+    yesterday = local.date() - datetime.timedelta(days=1)
+    found = batches.midnights(np.array([local.timestamp() / 86_400]), zone)
+    assert found.tolist() == [end_of_day(yesterday, zone)]
 
 
 def test_a_window_holds_all_items_of_its_days_once():

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from interest_model.interest import model as zoo
 from interest_model.interest.dynamics import DYNAMICS, ENCODERS, Batch
@@ -199,6 +200,17 @@ def test_a_checkpoint_holds_no_pickle_and_fits_only_its_settings(tmp_path):
     assert len(json.loads((tmp_path / "epoch-0001" / "course.json").read_text())["scores"]) == 1
     with pytest.raises(ValueError, match="other settings"):
         trained(FULL_MODEL, dataclasses.replace(FULL, learning_rate=0.5), folder=tmp_path)
+
+
+def test_a_checkpoint_of_a_model_with_other_weights_is_refused(tmp_path):
+    kind = model_settings("gru", "rnn", **SMALL)
+    trained(kind, QUICK, folder=tmp_path)
+    (file,) = tmp_path.rglob("weights.safetensors")
+    weights = load_file(file)
+    weights["dynamic.renamed"] = weights.pop("dynamic.drift.table.weight")
+    save_file(weights, file)
+    with pytest.raises(ValueError, match=r"other weights \(dynamic.drift.table.weight, dynamic.renamed\)"):
+        trained(kind, QUICK, folder=tmp_path)
 
 
 def test_training_stops_early_with_the_best_weights():

@@ -1,5 +1,6 @@
 """The gate by hand-worked numbers, and what its record says of any night."""
 
+import dataclasses
 import datetime
 
 import numpy as np
@@ -17,6 +18,7 @@ from interest_model.training.promotion import (
     first_night,
     judge,
     rolled_back,
+    standing,
 )
 
 SETTINGS = Promotion("m", min_lead=0.0, level=0.95, min_users=4)
@@ -92,8 +94,37 @@ def test_an_old_night_has_the_version_it_had():
 
 
 def test_a_number_stands_for_the_files_that_were_promoted_under_it():
-    assert [digest_of(history(), "m", version) for version in ("1", "2", "3")] == ["one", None, "three"]
-    assert digest_of(history(), "other", "1") == "another one"
+    assert [digest_of(history(), "m", version, day(20)) for version in ("1", "2", "3")] == ["one", None, "three"]
+    assert digest_of(history(), "other", "1", day(20)) == "another one"
+
+
+def test_a_night_of_before_a_store_was_lost_keeps_the_files_it_had():
+    yes = judge({"challenger": BETTER, "c": FLOOR}, "c", SETTINGS)
+    rows = [decision("m", Judged("1", "old store"), yes, None, day(2)) | {"decided_ts": datetime.datetime(2026, 2, 1)}]
+    rows += [rolled_back(rows, "m", day(10)) | {"decided_ts": datetime.datetime(2026, 2, 2)}]
+    again = decision("m", Judged("1", "new store"), yes, None, day(12))
+    rows += [again | {"decided_ts": datetime.datetime(2026, 2, 3)}]
+    assert [champion_as_of(rows, "m", day(number)) for number in (1, 3, 11, 12)] == [None, "1", None, "1"]
+    found = [digest_of(rows, "m", "1", day(number)) for number in (1, 3, 9, 12)]
+    assert found == [None, "old store", "old store", "new store"]
+
+
+def test_a_refusal_stands_for_the_same_gate_and_champion_only():
+    rows, refused = history(), Judged("2", "two")
+    no = standing(rows, "m", refused, "1", SETTINGS)
+    assert (no["state"], no["version"]) == ("refused", "2")
+    for stricter in ({"min_lead": 0.01}, {"level": 0.9}, {"min_users": 3}):
+        assert standing(rows, "m", refused, "1", dataclasses.replace(SETTINGS, **stricter)) is None
+    assert standing(rows, "m", refused, "3", SETTINGS) is None
+    assert standing(rows, "m", Judged("2", "other files"), "1", SETTINGS) is None
+
+
+def test_a_champion_is_not_judged_again_nor_what_was_taken_out_by_hand():
+    rows, third, looser = history(), Judged("3", "three"), dataclasses.replace(SETTINGS, min_users=1)
+    assert standing(rows, "m", third, "3", looser)["state"] == "promoted"
+    rows += [rolled_back(rows, "m", day(12)) | {"decided_ts": datetime.datetime(2026, 3, 1)}]
+    for settings in (SETTINGS, looser):  # before it was promoted the champion was the same as now
+        assert standing(rows, "m", third, "1", settings)["state"] == "rolled_back"
 
 
 def test_rollback_puts_the_former_champion_back_from_a_night_on():
@@ -111,5 +142,12 @@ def test_rollback_puts_the_former_champion_back_from_a_night_on():
 
 
 def test_a_decision_changes_no_night_that_was_issued():
-    assert first_night(day(5), None) == day(6) == first_night(day(5), day(3))
-    assert first_night(day(5), day(20)) == day(21)
+    assert first_night([], "m", day(5), None) == day(6) == first_night([], "m", day(5), day(3))
+    assert first_night([], "m", day(5), day(20)) == day(21)
+
+
+def test_a_decision_holds_no_earlier_than_the_one_before_it():
+    """Version 3 is in force from day 9 on, as night 8 ran; that night failed, and a training of day 5 comes after."""
+    assert first_night(history(), "m", day(5), day(5)) == day(9) == first_night(history(), "m", day(5), day(8))
+    assert first_night(history(), "m", day(5), day(9)) == day(10)
+    assert first_night(history(), "other", day(5), None) == day(6)

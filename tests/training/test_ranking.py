@@ -24,6 +24,16 @@ def test_cases_are_users_on_both_sides_of_the_cut():
     assert ranking.before(WORLD, 4.5).histories.lengths.tolist() == [2, 0, 1, 1]
 
 
+def test_what_is_found_is_positive_and_what_is_known_is_all():
+    """User a's last event after the cut is not positive, one of its first neither."""
+    positive = np.array([False, True, False, True, True, True, True])
+    cases = cases_after(WORLD._replace(positive=positive), 4.5, True, 10, 0)
+    assert cases.sequences.histories.user_ids.tolist() == ["b"] and cases.truth_items.tolist() == [0]
+    cases = cases_after(WORLD._replace(positive=~positive), 4.5, True, 10, 0)
+    assert cases.sequences.histories.items.tolist() == [1, 2] and cases.truth_items.tolist() == [3]
+    assert cases.sequences.positive.tolist() == [True, False]
+
+
 def test_ndcg_by_hand():
     cases = cases_after(WORLD, 4.5, True, 10, 0)
     cases = cases._replace(truth_rows=np.array([0, 0, 1]), truth_items=np.array([3, 9, 0]))

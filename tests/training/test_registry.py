@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 
 from interest_model.config import load_settings
 from interest_model.errors import DataError, SetupError
@@ -145,6 +146,21 @@ def test_a_store_that_does_not_answer_is_no_missing_version(tmp_path, monkeypatc
         assert "rollback" not in str(caught.value) and "s3cret" not in str(caught.value)
 
 
+def test_a_store_says_why_it_cannot_be_used_without_its_password(tmp_path, monkeypatch):
+    away = load_settings(overrides=["tracking.uri=foo://me:s3cret@h/db"]).tracking
+    with pytest.raises(SetupError, match="cannot be opened: (?s:.*)foo://h/db") as caught:
+        Registry(away, tmp_path)
+    assert "s3cret" not in str(caught.value)
+    silent = Registry(load_settings(overrides=["tracking.uri=http://127.0.0.1:9"]).tracking, tmp_path)
+
+    def search(**given):
+        raise MlflowException("")
+
+    monkeypatch.setattr(silent.client, "search_registered_models", search)
+    with pytest.raises(SetupError, match="does not answer: no reason given"):
+        silent.rows()
+
+
 @pytest.mark.parametrize("made", [untrained(), untrained_ensemble(1, 2, 3)], ids=["model", "ensemble"])
 def test_a_package_keeps_what_it_needs(made, tmp_path):
     packaged.save(made, tmp_path)
@@ -168,7 +184,35 @@ def test_an_ensemble_recommends_by_the_mean_of_its_members():
 def test_without_repeats_seen_items_are_not_recommended():
     model = untrained()
     listed = Packaged(model.model, ITEM_IDS, model.facts | {"repeats": False}).recommend(FRAME, N_ITEMS)["items"]
-    assert [len(one) for one in listed] == [10, 12, 11] and "item05" not in listed[2]
+    assert [len(one) for one in listed] == [10, 0, 11] and "item05" not in listed[2]
+
+
+def test_a_history_with_nothing_that_is_known_has_an_empty_list():
+    frame = pd.DataFrame({"items": [[], ["nobody knows this"], ["item05"]], "days": [[], [1.0], [1.0]], "at_day": 4.0})
+    for model in (untrained(), untrained_ensemble(1, 2)):
+        found = model.recommend(frame, 3)
+        assert [len(one) for one in found["items"]] == [len(one) for one in found["scores"]] == [0, 0, 3]
+
+
+@pytest.mark.parametrize(
+    ("column", "days", "at_day"),
+    [
+        ("days", [3.0, 1.0], 4.0),
+        ("days", [1.0, 5.0], 4.0),
+        ("days", [1.0, np.nan], 4.0),
+        ("at_day", [1.0, 3.0], np.nan),
+    ],
+)
+def test_a_row_that_cannot_be_scored_is_named_with_its_column(column, days, at_day):
+    more = pd.DataFrame({"items": [["item01", "item02"]], "days": [days], "at_day": [at_day]}, index=["bad"])
+    with pytest.raises(ValueError, match=f"row bad, column {column}: must"):
+        untrained().recommend(pd.concat([FRAME, more]), 3)
+
+
+@pytest.mark.parametrize("length", [0, -1])
+def test_a_list_has_at_least_one_place(length):
+    with pytest.raises(ValueError, match=f"length: must be at least 1, found {length}"):
+        untrained().recommend(FRAME, length)
 
 
 def test_another_catalogue_keeps_embeddings_of_known_items_and_new_ones_have_none():

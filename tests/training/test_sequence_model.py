@@ -8,8 +8,9 @@ from interest_model.config import conf_dir, load_settings
 from interest_model.errors import DataError
 from interest_model.interest.model import Ensemble, InterestModel
 from interest_model.training.batches import Sequences
-from interest_model.training.ranking import cases_after
+from interest_model.training.ranking import cases_after, model_lists
 from interest_model.training.sequence_model import Past, affordable, known_at, mean_ndcg, train
+from tests.interest.parts import model_settings
 from tests.recommend.worlds import histories
 from tests.training.worlds import FEATURES, N_ITEMS, cycle, past, quick, small_model
 
@@ -47,6 +48,34 @@ def test_killed_and_resumed_is_the_same_training(tmp_path):
     assert weights_of(resumed.model) == weights_of(whole.model)
     assert resumed.search.scores == whole.search.scores
     assert "search" not in dict(told)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sampled", "bce"])
+def test_items_of_later_are_no_negatives_of_the_search(loss):
+    """Five items of after the inner cut, first in the catalogue: the search learns what it learns without them."""
+    world, kind, settings = past(), small_model(loss=loss), quick(epochs=2)
+    texts = np.concatenate([np.ones((5, 6), np.float32), FEATURES.vectors["text"]])
+    days = np.concatenate([np.full(5, 11.5), FEATURES.first_days])
+    moved = world.sequences.histories._replace(items=world.sequences.histories.items + np.int32(5))
+    features = FEATURES._replace(n_items=N_ITEMS + 5, vectors={"text": texts}, first_days=days)
+    more = world._replace(sequences=Sequences(moved), features=features)
+    found = train(more, kind, settings)
+    assert found.search.losses == train(world, kind, settings).search.losses
+    assert found.model.tower.n_items == N_ITEMS + 5 and found.n_validated == 60
+
+
+def test_the_search_is_validated_over_the_whole_catalogue(monkeypatch):
+    """Everyone takes item 11 - d on day d: of the last day's item nothing is known but its text."""
+    users = {f"u{user}": [(11 - day, day + 0.01 * user) for day in range(N_ITEMS)] for user in range(10)}
+    features, sizes = FEATURES._replace(first_days=11.0 - np.arange(N_ITEMS)), []
+
+    def lists(model, cases, length):
+        sizes.append((model.tower.n_items, model.tower.id_rows.tolist()))
+        return model_lists(model, cases, length)
+
+    monkeypatch.setattr("interest_model.training.sequence_model.model_lists", lists)
+    found = train(Past(Sequences(histories(users)), features, 12.0, True), small_model(), quick(epochs=1))
+    assert sizes == [(N_ITEMS, [-1, *range(11)])] and len(found.search.scores) == 1
 
 
 def unjudged() -> Past:
@@ -119,6 +148,16 @@ def test_a_large_catalogue_is_trained_with_samples():
     assert affordable(kind, 6, settings).loss == "sampled" and affordable(kind, 5, settings) == kind
     scored = dataclasses.replace(kind, loss="bce")
     assert affordable(scored, 6, settings) == scored
+
+
+def test_a_perceptron_takes_samples_where_its_hidden_values_would_not_fit():
+    """64 sequences x 20 positions x 128 units: 2^28 of them are 1,638.4 items."""
+    kind, settings = model_settings(head="mlp", hidden=128), quick(batch_size=64, positions=20)
+    found = [affordable(kind, n_items, settings).loss for n_items in (1638, 1639)]
+    assert found == ["softmax", "sampled"]
+    assert affordable(kind, 1000, dataclasses.replace(settings, positions=0)).loss == "sampled"  # all 128 positions
+    assert affordable(dataclasses.replace(kind, bidirectional=True), 30_000, settings).loss == "softmax"  # its last
+    assert affordable(dataclasses.replace(kind, head="dot"), 30_000, settings).loss == "softmax"
 
 
 def test_items_of_later_have_no_embedding_yet():

@@ -16,7 +16,7 @@ from tests.interest.parts import fit_settings
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 COLUMNS = (
     "event_id string, user_id string, item_id string, day double, weight double, value double, latitude double, "
-    "longitude double, event_ts timestamp"
+    "longitude double, event_ts timestamp, positive boolean"
 )
 ITEMS = np.array(["i0", "i1", "i2", "i3"], dtype=object)
 VECTORS = np.eye(4, 3, dtype=np.float32)
@@ -33,8 +33,8 @@ def events():
             day, value = 100.0 + step + user / 100, float(step) if user % 2 else None
             moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(days=day)
             ids = f"e{user:02d}-{step}", f"u{user:02d}", f"i{(user + step) % 4}"
-            rows.append((*ids, day, 0.5, value, None, None, moment))
-    return [*rows, ("x", "u00", "gone", 100.5, 1.0, None, None, None, datetime.datetime(1970, 4, 11, 12))]
+            rows.append((*ids, day, 0.5, value, None, None, moment, step % 3 > 0))
+    return [*rows, ("x", "u00", "gone", 100.5, 1.0, None, None, None, datetime.datetime(1970, 4, 11, 12), True)]
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +60,16 @@ def by_user(*parts) -> list[list[tuple]]:
         own = sequences.histories
         for start, stop in zip(own.indptr, own.indptr[1:], strict=False):
             values = np.nan_to_num(sequences.values[start:stop], nan=-1).tolist()
-            found.append(list(zip(own.items[start:stop].tolist(), own.days[start:stop].tolist(), values, strict=True)))
+            kept = own.items[start:stop], own.days[start:stop], sequences.positive[start:stop]
+            found.append(list(zip(*(one.tolist() for one in kept), values, strict=True)))
     return sorted(found)
 
 
 def expected(left_out: str = "") -> list[list[tuple]]:
     users = {}
-    for _, user, item, day, _, value, *_ in events():
+    for _, user, item, day, _, value, *_, positive in events():
         if item in ITEMS and user != left_out:
-            users.setdefault(user, []).append((int(item[1]), day, -1.0 if value is None else value))
+            users.setdefault(user, []).append((int(item[1]), day, positive, -1.0 if value is None else value))
     return sorted(one[-5:] for one in users.values())
 
 
