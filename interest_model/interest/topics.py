@@ -120,7 +120,8 @@ def next_version(former: Former | None, items: TopicItems, settings: TopicSettin
     else:
         base = labels.label_tree(base, tiers, labels.count_words(items.texts, settings.language))
     counted = topic_tree.counted(base, tiers)
-    rules = read_rules(settings.rules) if settings.rules else ()
+    emptied = former is not None and not base.depth  # the night ends, see topic_rows: its rules are not to blame
+    rules = read_rules(settings.rules) if settings.rules and not emptied else ()
     catalogue = topic_rules.Catalogue(items.item_ids, items.texts, items.vectors)
     names = frozenset() if former is None else former.names
     ruled = topic_rules.apply_rules(counted, tiers, rules, catalogue, names)

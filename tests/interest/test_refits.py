@@ -90,12 +90,14 @@ def test_a_rule_about_a_topic_that_a_refit_dropped_does_not_fail_the_night(tmp_p
 
 
 @pytest.mark.parametrize("categories", [True, False])
-def test_a_night_whose_items_give_no_topics_leaves_those_in_force_alone(categories):
+def test_a_night_whose_items_give_no_topics_leaves_those_in_force_alone(categories, tmp_path):
     items = items_of(60)
     if categories:
         items = items._replace(paths=[[f"d{k % 2}", f"c{k % 6}"] for k in range(60)])
     first = topics.next_version(None, items, SETTINGS, "20260101")
     none = items._replace(paths=[None] * 60, vectors=np.full((60, 12), np.nan, dtype=np.float32))
-    version = topics.next_version(topics.Former(first.base, 28), none, SETTINGS, "20260129")
+    (tmp_path / "rules.yaml").write_text("rules: [{rule: forbid, topic: c1}]")
+    ruled = dataclasses.replace(SETTINGS, rules=str(tmp_path / "rules.yaml"))
+    version = topics.next_version(topics.Former(first.base, 28), none, ruled, "20260129")
     with pytest.raises(DataError, match="table items, day 2026-01-29: no item has a category or vector.*\n.*mapping"):
         rows_of(version, first, date(2026, 1, 29))
