@@ -60,7 +60,7 @@ def test_no_password_is_logged():
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (OSError("no way to http://me:s3cret@db:5000/api\nmore of it"), "OSError: no way to http://db:5000/api;"),
+        (OSError("no way to postgresql://me:s3cret@db/runs\nmore of it"), "OSError: no way to postgresql://db/runs;"),
         (TimeoutError(), "TimeoutError: no reason given;"),
     ],
 )
@@ -70,7 +70,7 @@ def test_what_a_store_says_is_told_without_its_password(tmp_path, monkeypatch, e
 
     monkeypatch.setattr(Tracker, "_log", log)
     stream = io.StringIO()
-    settings = load_settings(overrides=["tracking.uri=http://me:s3cret@db:5000"])
+    settings = load_settings(overrides=["tracking.uri=postgresql://me:s3cret@db/runs"])
     tracker = Tracker(settings.tracking, tmp_path, Reporter(stream))
     tracker.log_night(night(settings), total(), steps())
     tracker.close()
