@@ -11,10 +11,10 @@ from interest_model.job import Night, main
 
 
 def run(night: Night) -> None:
-    frames = []
+    frames, known = [], night.known_events()
     for horizon in night.settings.evaluation.horizons_days:
         list_date = night.run_date - timedelta(days=horizon)
-        rows = night.spark.createDataFrame(metric_rows(day_sums(night, list_date)))
+        rows = night.spark.createDataFrame(metric_rows(day_sums(night, known, list_date)))
         frames.append(rows.withColumns({"horizon_days": F.lit(horizon), "list_date": F.lit(list_date)}))
     stamp = {"protocol": "replay", "source": night.source.name, "seed": 0, "run_date": night.run_date}
     rows = reduce(DataFrame.unionByName, frames).withColumns({name: F.lit(value) for name, value in stamp.items()})

@@ -29,12 +29,10 @@ _SUMS_DDL = (
 )
 
 
-def day_sums(night: "Night", list_date: datetime.date) -> judging.Sums:
-    """What the days since list_date say about the lists of that day; nothing where maker_of has no model."""
-    lists, known = (
-        night.read("daily_recommendations").where(F.col("run_date") == F.lit(list_date)),
-        night.known_events(),
-    )
+def day_sums(night: "Night", known: DataFrame, list_date: datetime.date) -> judging.Sums:
+    """What the days since list_date say about the lists of that day; nothing where maker_of has no model. known: the
+    night's events."""
+    lists = night.read("daily_recommendations").where(F.col("run_date") == F.lit(list_date))
     if (model := maker_of(lists, night, list_date)) is None:
         return judging.Sums()
     truth = truth_of(consumed(known), list_date, night.run_date)
