@@ -22,6 +22,7 @@ from interest_model.interest.topic_tree import (
 
 OVERLAP_SHARE = 0.75  # of the score of a match; the rest is the cosine of the centres
 LEAST_SCORE = 0.4  # a weaker match is none
+_FAR = 1e3  # points are of length one: nothing is nearest to a topic without items
 LEAST_COSINE = 0.7  # where neither topic has an item known to both nights, the cosine alone must reach this
 # scikit-learn's threads add their centres in the order in which they end: other last bits, another version of the tree
 _ON_ONE_THREAD = threadpool_limits.wrap(limits=1)
@@ -55,12 +56,10 @@ class Growth:
 
 
 class _Old(NamedTuple):
-    """The tree before, and each item's topic at every tier of it (-1: the item is new). elsewhere: its centres are
-    among the vectors of another encoder."""
+    """The tree before, and each item's topic at every tier of it (-1: the item is new)."""
 
     tree: TopicTree
     places: list[np.ndarray]
-    elsewhere: bool
 
 
 class _Node(NamedTuple):
@@ -86,29 +85,46 @@ def learn(vectors: np.ndarray, growth: Growth, version: str) -> TopicTree:
 
 
 @_ON_ONE_THREAD
-def refit(
-    before: TopicTree, vectors: np.ndarray, growth: Growth, version: str, leaves_before: np.ndarray | None = None
-) -> TopicTree:
+def refit(before: TopicTree, vectors: np.ndarray, growth: Growth, version: str) -> TopicTree:
     """A tree learned anew in which a topic that was there before keeps its id, label and keywords.
 
     Each split takes the first of these that explains nearly as much as the best (keep_within): the old children where
     they are; Lloyd's algorithm from there, filled up with far points where more children are possible; a fresh start.
     Without this, two runs on vectors that have no clear clusters cut them in different ways and most ids are lost.
     Topics are matched tier by tier, within matched parents, by the assignment (Kuhn 1955) that maximises the
-    Jaccard overlap of items known to both and the cosine of the centres. leaves_before (n,): position in `before` of
-    each item's leaf, -1 for new items, where the vectors are of another encoder: `assign` cannot tell them then, and
-    the old centres are where the old topics' items lie now. Topics without a match get ids of this version. Raises
-    ValueError where `before` has ids of this version already.
+    Jaccard overlap of items known to both and the cosine of the centres. Topics without a match get ids of this
+    version. Raises ValueError where `before` has ids of this version already.
     """
     if any(topic.startswith(_fresh_id(version, "")) for topic in before.topic_ids):
         raise ValueError(f"refit: version '{version}' has given out ids before; every refit needs its own")
     if before.by_category or not before.depth:
         return learn(vectors, growth, version)
-    place = assign(before, vectors) if leaves_before is None else np.asarray(leaves_before)
-    places = [place]
-    for _ in range(before.depth - 1):
-        places.insert(0, np.where(places[0] >= 0, before.parents[places[0]], -1))
-    return _grow(vectors, growth, version, _Old(before, places, elsewhere=leaves_before is not None))
+    return _grow(vectors, growth, version, _Old(before, _places(before, assign(before, vectors))))
+
+
+def carried_over(before: TopicTree, vectors: np.ndarray, leaves: np.ndarray) -> TopicTree:
+    """The same topics among the vectors (n, d) of another encoder: a topic is where its items lie now.
+
+    leaves (n,): position in `before` of each item's leaf, -1: none is known. At least one item must have both. To learn
+    anew instead would lose most ids: two encoders draw their clusters' borders in different places.
+    """
+    known = np.flatnonzero(has_vector(vectors) & (leaves >= 0))
+    mean, scale = fit_standard(vectors[known])
+    points, count = standardise(vectors[known], mean, scale), len(before.topic_ids)
+    sums, sizes = np.zeros((count, points.shape[1])), np.zeros(count)
+    for place in _places(before, leaves[known]):
+        np.add.at(sums, place, points)
+        sizes += np.bincount(place, minlength=count)
+    centres = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1.0)[:, None], _FAR)
+    return before._replace(centres=centres.astype(np.float32), mean=mean, scale=scale)
+
+
+def _places(tree: TopicTree, leaves: np.ndarray) -> list[np.ndarray]:
+    """Of each tier, widest first, the positions (n,) of the topics of items by their leaf (n,), -1 where it is."""
+    places = [leaves]
+    for _ in range(tree.depth - 1):
+        places.insert(0, np.where(places[0] >= 0, tree.parents[places[0]], -1))
+    return places
 
 
 def _grow(vectors: np.ndarray, growth: Growth, version: str, old: _Old | None) -> TopicTree:
@@ -118,7 +134,7 @@ def _grow(vectors: np.ndarray, growth: Growth, version: str, old: _Old | None) -
     mean, scale = fit_standard(vectors[known])
     points = standardise(vectors[known], mean, scale)
     if old is not None:
-        old = _among(old, points, known)
+        old = _Old(old.tree, [place[known] for place in old.places])
     nodes: list[_Node] = []
     level = [_Node(0, -1, None, np.arange(len(points)), None if old is None else -1)]
     for tier in range(1, len(growth.branching) + 1):
@@ -129,28 +145,12 @@ def _grow(vectors: np.ndarray, growth: Growth, version: str, old: _Old | None) -
     return _as_tree(nodes, vectors.shape[1], version, old)._replace(mean=mean, scale=scale)
 
 
-def _among(old: _Old, points: np.ndarray, known: np.ndarray) -> _Old:
-    """The tree before over the items that have a vector. Its centres, where they are elsewhere, are moved to the means
-    of its topics' items among the points (n, d); a topic without any has a centre of zeros."""
-    places = [place[known] for place in old.places]
-    if not old.elsewhere:
-        return old._replace(places=places)
-    count = len(old.tree.topic_ids)
-    sums, sizes = np.zeros((count, points.shape[1])), np.zeros(count)
-    for place in places:
-        inside = place >= 0
-        np.add.at(sums, place[inside], points[inside])
-        sizes += np.bincount(place[inside], minlength=count)
-    centres = (sums / np.maximum(sizes, 1.0)[:, None]).astype(np.float32)
-    return _Old(old.tree._replace(centres=centres), places, elsewhere=False)
-
-
 def _children(points: np.ndarray, node: _Node, position: int, growth: Growth, old: _Old | None) -> list[_Node]:
     """The topics that `node`, itself at `position`, is split into, the largest first."""
     olds = np.zeros(0, dtype=np.int64)
     if old is not None and node.old is not None and node.tier < old.tree.depth:
         olds = np.flatnonzero(old.tree.parents == node.old)
-    start = old.tree.centres[olds[old.tree.centres[olds].any(axis=1)]] if len(olds) else None
+    start = old.tree.centres[olds] if len(olds) else None
     seed = np.random.default_rng([growth.seed, node.tier, position + 1])
     centres, labels = split(points[node.items], growth.branching[node.tier], growth, seed, start)
     matched: list[int | None] = [None] * len(centres)
@@ -175,7 +175,7 @@ def split(
         sample = points[np.sort(rng.choice(len(points), growth.fit_items, replace=False))]
     seed = int(rng.integers(2**31))
     fits = [_large_enough(points, _k_means(sample, k, growth, seed), growth.min_items)]
-    if start is not None and 0 < len(start) <= k and growth.keep_within >= 0:
+    if start is not None and len(start) <= k and growth.keep_within >= 0:
         moved = _k_means(sample, k, growth, seed, _with_farthest(sample, start, k))
         fits = [_large_enough(points, centres, growth.min_items) for centres in (start, moved)] + fits
     total = float(nearest(points, points.mean(axis=0, keepdims=True))[1].sum())

@@ -109,8 +109,8 @@ def next_version(former: Former | None, items: TopicItems, settings: TopicSettin
     """Tonight's Version. former: the version in force; None: there is none yet.
 
     A source whose categories form a tree keeps them; otherwise topics are learned from vectors, and new items go to the
-    nearest topic. They are learned again, with ids kept, every settings.refit_days, when the encoder is another one,
-    and when there are _GROWN times the items that they were learned from.
+    nearest topic. They are learned again, with ids kept, every settings.refit_days and when there are _GROWN times the
+    items that they were learned from; another encoder moves them to where their items lie among its vectors.
     """
     base = _tree(former, items, settings, night)
     kept = former is not None and base is former.base
@@ -141,7 +141,9 @@ def _tree(former: Former | None, items: TopicItems, settings: TopicSettings, nig
         return clusters.learn(items.vectors, growth, night)
     if former.vectors is not None:
         leaves = topic_tree.assign(former.base, former.vectors)
-        return clusters.refit(former.base, items.vectors, growth, night, leaves)
+        if (topic_tree.has_vector(items.vectors) & (leaves >= 0)).any():
+            return clusters.carried_over(former.base, items.vectors, leaves)
+        return clusters.learn(items.vectors, growth, night)
     grown = topic_tree.has_vector(items.vectors).sum() >= _GROWN * former.base.n_items[former.base.in_tier(1)].sum()
     if former.age_days >= settings.refit_days or grown:
         return clusters.refit(former.base, items.vectors, growth, night)

@@ -4,7 +4,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
-from interest_model.interest.clusters import Growth, learn, match_scores, refit, split
+from interest_model.interest.clusters import Growth, carried_over, learn, match_scores, refit, split
 from interest_model.interest.topic_tree import (
     assign,
     check_tree,
@@ -126,30 +126,28 @@ def test_another_seed_and_order_keep_the_ids_of_separated_clusters():
 
 
 @pytest.mark.parametrize("dimensions", [24, 30])
-def test_known_items_match_topics_across_encoders(dimensions):
+def test_topics_go_where_their_items_lie_among_the_vectors_of_another_encoder(dimensions):
     vectors, _ = planted(1200)
     before = learn(vectors, GROWTH, "1")
     turned = vectors @ np.random.default_rng(6).normal(size=(24, dimensions)).astype(np.float32)
     leaves = assign(before, vectors)
-    after = refit(before, turned, GROWTH, "2", leaves)
-    assert set(after.topic_ids) == set(before.topic_ids)
-    leaves[:] = -1
-    assert not set(refit(before, turned, GROWTH, "2", leaves).topic_ids) & set(before.topic_ids)
+    after = carried_over(before, turned, np.where(np.arange(1200) < 1000, leaves, -1))  # some were never encoded before
+    assert after.topic_ids.tolist() == before.topic_ids.tolist() and after.centres.shape[1] == dimensions
+    assert (assign(after, turned) == leaves).all()
+    lost = carried_over(before, turned, np.where(leaves == leaves[0], -1, leaves))  # a topic whose items are all gone
+    assert not (assign(lost, turned) == leaves[0]).any()
+    check_tree(lost)
 
 
-@pytest.mark.parametrize("dimensions", [16, 20])
-def test_without_any_clusters_another_encoder_starts_where_the_old_topics_lie_and_keeps_their_ids(dimensions):
+def test_without_any_clusters_most_items_stay_in_their_topic_with_another_encoder():
     rng = np.random.default_rng(1)
     vectors = rng.normal(size=(1500, 16)).astype(np.float32)
-    growth = Growth(min_items=20, starts=2)
-    before = learn(vectors, growth, "1")
-    # the same lengths and angles in other directions
-    turn, _ = np.linalg.qr(rng.normal(size=(dimensions, dimensions)))
-    turned = np.pad(vectors, [(0, 0), (0, dimensions - 16)]) @ turn.astype(np.float32)
-    places = assign(before, vectors)
-    places[1400:] = -1  # new items
-    after = refit(before, turned, growth, "2", places)
-    assert np.mean(ids_of(before, vectors)[:1400] == ids_of(after, turned)[:1400]) >= 0.7
+    before = learn(vectors, Growth(min_items=20, starts=2), "1")
+    turn, _ = np.linalg.qr(rng.normal(size=(20, 20)))  # the same lengths and angles in other directions
+    turned = np.pad(vectors, [(0, 0), (0, 4)]) @ turn.astype(np.float32)
+    leaves = assign(before, vectors)
+    after = carried_over(before, turned, leaves)
+    assert np.mean(assign(after, turned) == leaves) >= 0.7
 
 
 def test_a_topic_that_appears_gets_an_id_of_its_night_and_the_others_stay():
