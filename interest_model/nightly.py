@@ -59,8 +59,8 @@ def close_night(night: Night) -> None:
     total.seconds, total.state = round(sum(step.seconds for step in done), 3), "done"
     for step in done:
         total.inputs, total.outputs = step.inputs | total.inputs, total.outputs | step.outputs
-    night.note_raw_files(noted(night, "events", "raw_hash"))
-    night.model_version = noted(night, "ranker", "model_version")
+    raw_files, night.model_version = noted(night)
+    night.note_raw_files(raw_files)
     record_steps(night.storage, night, [total])
     night.claim.release()
     night.metrics = day_metrics(night.read("evaluation"), night.run_date)

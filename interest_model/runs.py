@@ -52,12 +52,14 @@ def done_with_same_inputs(night: "Night") -> bool:
     )
 
 
-def noted(night: "Night", job: str, column: str) -> str | None:
-    """What one of this run's steps, as a process of its own, noted: raw_hash before it read the files, model_version of
-    the ranker that it made."""
+def noted(night: "Night") -> tuple[str | None, str | None]:
+    """What steps of this run noted, as processes of their own: events the raw_hash, before it read the files, and
+    ranker the model_version that it made."""
     mine = night.read("runs").where(f"run_date = DATE'{night.run_date}' and run_id = '{night.run_id}'")
-    row = mine.where(f"job = '{job}'").head()
-    return None if row is None else row[column]
+    rows = {row["job"]: row for row in mine.where("job in ('events', 'ranker')").collect()}
+    pairs = (("events", "raw_hash"), ("ranker", "model_version"))
+    raw, version = (rows[job][column] if job in rows else None for job, column in pairs)
+    return raw, version
 
 
 def record_start(storage: Storage, night: "Night") -> None:

@@ -49,14 +49,13 @@ def maker_of(lists: DataFrame, night: "Night", list_date: datetime.date) -> Mode
         return None
     try:
         model, version = load_model(night.storage.read_day("ranker_models", list_date))
+        if version == made_by[0]:
+            return model
+        why = f"model {made_by[0]} made them, table ranker_models has {version}: run that night again"
     except (MissingTableError, OtherCodeError) as error:
-        night.reporter.say(f"{night.run_date}: the lists of {list_date} are not judged: {error}")
-        return None
-    if version != made_by[0]:
-        said = f"model {made_by[0]} made them, table ranker_models has {version}: run that night again"
-        night.reporter.say(f"{night.run_date}: the lists of {list_date} are not judged: {said}")
-        return None
-    return model
+        why = str(error)
+    night.reporter.say(f"{night.run_date}: the lists of {list_date} are not judged: {why}")
+    return None
 
 
 def truth_of(consumption: DataFrame, list_date: datetime.date, run_date: datetime.date) -> DataFrame:

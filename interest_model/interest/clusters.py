@@ -22,8 +22,8 @@ from interest_model.interest.topic_tree import (
 
 OVERLAP_SHARE = 0.75  # of the score of a match; the rest is the cosine of the centres
 LEAST_SCORE = 0.4  # a weaker match is none
-_FAR = 1e3  # points are of length one: nothing is nearest to a topic without items
 LEAST_COSINE = 0.7  # where neither topic has an item known to both nights, the cosine alone must reach this
+_FAR = 1e3  # points are of length one: nothing is nearest to a topic without items
 # scikit-learn's threads add their centres in the order in which they end: other last bits, another version of the tree
 _ON_ONE_THREAD = threadpool_limits.wrap(limits=1)
 

@@ -21,12 +21,13 @@ _NAMES = "column_names"
 def to_table(model: Model, run_date: date) -> tuple[pa.Table, str]:
     """The rows of one day, see model_rows.to_rows, and the model's version."""
     arrays = model.to_arrays() | {_NAMES: np.array([*MEMBERS, *TREE_FEATURES])}
-    return model_rows.to_rows(arrays, run_date, KIND), model_rows.version_of(arrays, KIND)
+    rows = model_rows.to_rows(arrays, run_date, KIND)
+    return rows, _version(rows)
 
 
 def from_table(rows: pa.Table) -> tuple[Model, str]:
     """The model and its version. OtherCodeError: code with other members or features wrote it."""
-    arrays, version = model_rows.from_rows(rows), rows.column("model_version")[0].as_py()
+    arrays, version = model_rows.from_rows(rows), _version(rows)
     names = arrays.pop(_NAMES, np.zeros(0, dtype=str)).tolist()
     day = rows.column("run_date")[0].as_py()
     if names == [*MEMBERS, *TREE_FEATURES]:
@@ -40,3 +41,7 @@ def from_table(rows: pa.Table) -> tuple[Model, str]:
         f"table ranker_models, run_date {day}: model {version} was made by other code ({odd})",
         f"run the night of {day} again from the step ranker on, if its lists still matter",
     )
+
+
+def _version(rows: pa.Table) -> str:
+    return rows.column("model_version")[0].as_py()
