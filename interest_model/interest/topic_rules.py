@@ -6,6 +6,7 @@ wins over a keyword's, the later of two equal pins wins, and what is forbidden w
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
@@ -57,13 +58,17 @@ def find_topic(tree: TopicTree, name: str, origin: str) -> int:
     found = _called(tree, name)
     if len(found) == 1:
         return found[0]
-    full = [path.casefold() for path in paths(tree)]
     if found:
-        known = ", ".join(f"{tree.topic_ids[one]} ({full[one]})" for one in found)
-        raise ConfigError(f"{origin}: {len(found)} topics are called '{name}'", f"name one by its id: {known}")
+        raise ConfigError(f"{origin}: {len(found)} topics are called '{name}'", _name_by_id(tree, found))
+    full = [path.casefold() for path in paths(tree)]
     close = difflib.get_close_matches(name.casefold(), [*full, *(label.casefold() for label in tree.labels)])
     remedy = f"names much like it: {', '.join(close) or 'none'}; all of them: {_SHOW}"
     raise ConfigError(f"{origin}: no topic '{name}'", remedy)
+
+
+def _name_by_id(tree: TopicTree, found: Sequence[int]) -> str:
+    full = paths(tree)
+    return f"name one by its id: {', '.join(f'{tree.topic_ids[one]} ({full[one].casefold()})' for one in found)}"
 
 
 def _called(tree: TopicTree, name: str) -> list[int]:
@@ -75,24 +80,21 @@ def _called(tree: TopicTree, name: str) -> list[int]:
 
 
 def names_of(topics: Iterable[tuple[str, str | None, str]]) -> frozenset[str]:
-    """All names, in lower case, by which rules could have named topics of several versions.
+    """All names, in lower case, that mean one topic of a version: ids, and paths and labels that no two topics have.
 
-    topics: (id, parent's id or None, label), each once. Of a topic whose parent's label changed too, paths that no one
-    version had are among them.
+    topics: (id, parent's id or None, label) of the version.
     """
-    forms: dict[str, list[tuple[str | None, str]]] = {}
-    for topic, parent, label in topics:
-        forms.setdefault(topic, []).append((parent, label.casefold()))
+    nodes = {topic: (parent, label.casefold()) for topic, parent, label in topics}
 
-    def full(topic: str) -> list[str]:
-        return [
-            label if parent is None else f"{above}{PATH_SEPARATOR}{label}"
-            for parent, label in forms.get(topic, ())
-            for above in ([""] if parent is None else full(parent))
-        ]
+    def full(topic: str) -> str:
+        parent, label = nodes[topic]
+        return label if parent is None else f"{full(parent)}{PATH_SEPARATOR}{label}"
 
-    labels = {label for every in forms.values() for _, label in every}
-    return frozenset(labels | {topic.casefold() for topic in forms} | {path for topic in forms for path in full(topic)})
+    whole = Counter(map(full, nodes))
+    labels = Counter(label for _, label in nodes.values())
+    once = {name for name, count in whole.items() if count == 1}
+    once |= {label for label, count in labels.items() if count == 1 and label not in whole}
+    return frozenset(once | {topic.casefold() for topic in nodes})
 
 
 # Applying
@@ -107,15 +109,16 @@ def apply_rules(
 ) -> Ruled:
     """The tree and its memberships (as from `memberships`) after the rules; without rules, both as they are.
 
-    former_names: see `names_of`. A rule that names a topic which went by such a name once and is gone, or an item that
-    is not known, is left out, and the notes say so; they say as well whose keyword no text holds.
+    former_names: those of all versions before, see `names_of`. A rule whose name for a topic is one of them and means
+    none tonight, or several, is left out, as is one about an item that is not known, and the notes say so; they say as
+    well whose keyword no text holds.
 
     The result is a tree again, its memberships add up again, n_items are counted anew, and no two siblings share a
     label. A topic that loses all its children goes. An item pinned to a topic with children keeps its shares among
     them; if it has none there it goes to the leaf nearest to its vector, else to the fullest. An item forbidden in all
     its leaves goes to the nearest leaf that is left, without vector or centres to no topic; an item whose topics are
     all hidden has no topic. Keep the tree from before the rules for the next `assign` or `refit`: names in the rules
-    are names in it. Raises ConfigError for a rule that names a topic never known, or that would break the tree;
+    are names in it. Raises ConfigError for a rule whose name for a topic never meant one, or that would break the tree;
     ValueError where items and memberships differ in number.
     """
     if not rules:
@@ -158,9 +161,9 @@ def _standing(
     kept, notes = [], []
     for rule in rules:
         named = [name for name in (rule.topic, rule.other) if name.casefold() in former_names]
-        gone = [name for name in named if not _called(tree, name)]
-        if gone:
-            notes.append(f"{rule.origin}: left out, topic '{gone[0]}' is gone or has another name now")
+        lost = [(name, found) for name in named if len(found := _called(tree, name)) != 1]
+        if lost:
+            notes.append(f"{rule.origin}: left out, {_what_became_of(tree, *lost[0])}")
         elif rule.item and rule not in concerned:
             notes.append(f"{rule.origin}: left out, no item '{rule.item}' is known")
         else:
@@ -168,6 +171,13 @@ def _standing(
         if rule.keyword and not len(concerned[rule]):
             notes.append(f"{rule.origin}: no item's text holds the keyword '{rule.keyword}'")
     return kept, tuple(notes)
+
+
+def _what_became_of(tree: TopicTree, name: str, found: Sequence[int]) -> str:
+    """Of a name that meant one topic once: what it means tonight; found: positions of what goes by it."""
+    if not found:
+        return f"topic '{name}' is gone or has another name now"
+    return f"{len(found)} topics are called '{name}' now: {_name_by_id(tree, found)}"
 
 
 def _structure(tree: TopicTree, rules: Sequence[Rule]) -> tuple[np.ndarray, np.ndarray]:

@@ -44,7 +44,7 @@ class TopicItems(NamedTuple):
 class Former(NamedTuple):
     """What a version in force hands on. base: its tree before the rules; age_days: since that was learned; vectors
     (n, d) of tonight's items by the encoder that its topics were learned with, None where tonight's is the same; names:
-    of topics of all versions, see topic_rules.names_of."""
+    those that meant one topic of some version, see topic_rules.names_of."""
 
     base: TopicTree
     age_days: int
@@ -167,9 +167,12 @@ def former_and_items(night: "Night", rows: DataFrame) -> tuple[Former | None, To
 
 
 def _names_before(night: "Night") -> frozenset[str]:
-    """Names of the topics of all versions made before tonight. One row per topic and name reaches the driver."""
+    """Names that meant one topic of a version made before tonight. Of versions whose topics are called alike the first
+    is read: a version is made whenever an item changes how many a topic has."""
     rows = night.read("topics").where((F.col("run_date") < F.lit(night.run_date)) & (F.col("stage") == F.lit(BASE)))
-    return topic_rules.names_of(map(tuple, rows.select("topic_id", "parent_id", "label").distinct().collect()))
+    topics = F.sort_array(F.collect_list(F.struct("topic_id", "parent_id", "label")))
+    versions = rows.groupBy("run_date").agg(topics.alias("topics")).select("topics").distinct().collect()
+    return frozenset().union(*(topic_rules.names_of(map(tuple, version["topics"])) for version in versions))
 
 
 def topic_rows(version: Version, before: DataFrame, run_date: datetime.date, encoder: str) -> pa.Table | None:

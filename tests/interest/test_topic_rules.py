@@ -213,7 +213,8 @@ def noted(*rules, names=()):
     return notes, [labels[row.indices].tolist() for row in tiers[1]]
 
 
-BEFORE = names_of([("c-1", None, "Home"), ("c-2", "c-1", "Cellar"), ("c-2", "c-1", "Wine"), ("c-1", None, "House")])
+BEFORE = names_of([("c-1", None, "Home"), ("c-2", "c-1", "Cellar"), ("c-3", None, "Work"), ("c-4", "c-3", "Desk")])
+BEFORE |= names_of([("c-1", None, "House"), ("c-2", "c-1", "Wine")])
 
 
 @pytest.mark.parametrize("name", ["c-2", "cellar", "Home > Cellar", "house > WINE"])
@@ -226,6 +227,26 @@ def test_a_rule_about_a_topic_that_is_gone_is_left_out_and_said(kind, name):
     assert leaves == noted(other)[1] and leaves[2] == ["garden"]
     with pytest.raises(ConfigError, match="no topic 'attic'"):
         noted(rule(kind, "attic", **given), names=BEFORE)
+
+
+def test_a_label_that_a_new_version_gave_twice_leaves_its_rule_out_and_one_that_never_meant_one_topic_is_refused():
+    twice = [["Home", "lamps"], ["Work", "lamps"], ["Work", "desks"]]
+    raw = from_categories(twice)
+    items = Catalogue(["i1", "i2", "i3"], ["a", "b", "c"])
+    pin = rule("pin", "Lamps", item="i3")
+    once = names_of([("c-1", None, "Home"), ("c-2", "c-1", "lamps")])
+    tree, tiers, notes = apply_rules(raw, memberships(raw, twice), [pin], items, once)
+    homes = [raw.topic_ids[one] for one in np.flatnonzero(raw.labels == "lamps")]
+    assert notes == (
+        "rules.yaml, rule 1: left out, 2 topics are called 'Lamps' now: name one by its id: "
+        f"{homes[0]} (home > lamps), {homes[1]} (work > lamps)",
+    )
+    assert tree.labels[tree.in_tier(2)][tiers[1][2].indices].tolist() == ["desks"]
+    above = [None if one < 0 else raw.topic_ids[one] for one in raw.parents]
+    always = names_of(zip(raw.topic_ids, above, raw.labels, strict=True))
+    assert "lamps" not in always and {"home > lamps", "desks", "work", homes[0]} <= always
+    with pytest.raises(ConfigError, match="2 topics are called 'Lamps'"):
+        apply_rules(raw, memberships(raw, twice), [pin], items, always)
 
 
 def test_a_topic_that_is_there_is_not_gone_whatever_it_was_called():

@@ -115,6 +115,9 @@ def test_what_is_in_force_is_as_old_as_its_learning_and_knows_all_names(spark, s
     wide = version.base.labels[0]
     assert {wide, f"old {wide}", version.base.topic_ids[-1]} <= former.names and "later" not in former.names
     assert any(name.startswith(f"old {wide} > ") for name in former.names)
+    alike = ruled.withColumn("label", F.lit("alike"))
+    held["topics"] = alike.where("run_date < '2026-01-25'")
+    assert "alike" not in topics.former_and_items(night, alike)[0].names  # one name of several topics means none
 
 
 def test_item_rows_change_only_where_topics_do(spark, settings):
