@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from interest_model.errors import ClaimError
+from interest_model.errors import ClaimError, SetupError
 
 
 def default_owner() -> str:
@@ -49,7 +49,8 @@ class Claim:
             return False
         if not takeover:
             raise ClaimError(
-                f"run_date {self.run_date} is claimed by {held.get('owner')} since {held.get('start')} ({self.file})",
+                f"run_date {self.run_date} is claimed by {held.get('owner', 'nobody that the file names')} "
+                f"since {held.get('start', 'an unknown time')} ({self.file})",
                 "wait for that run; where it has died, run again with --takeover",
             )
         self._replace(content)
@@ -60,6 +61,13 @@ class Claim:
         draft = self._draft(content)
         try:
             os.link(draft, self.file)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise SetupError(
+                f"{self.file}: this file system has no hard links, which claims need ({error})",
+                "keep the warehouse on another; where it is named as a URI, point INTEREST_STATE_DIR at a folder there",
+            ) from error
         finally:
             draft.unlink()
 
@@ -69,14 +77,17 @@ class Claim:
     def _draft(self, content: str) -> Path:
         # a name of its own for each attempt: threads of one process may try at once
         draft = self.folder / f".{self.run_date}.{uuid.uuid4().hex}"
-        draft.write_text(content)
+        with draft.open("w") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # a machine that goes down leaves a whole claim or none
         return draft
 
     def holder(self) -> dict:
-        """Owner and start of the claim in force; empty where nobody holds the day."""
+        """Owner and start of the claim in force; empty where nobody holds the day, or nobody knows who."""
         try:
             return json.loads(self.file.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, json.JSONDecodeError):
             return {}
 
     def release(self) -> None:

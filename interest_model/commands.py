@@ -1,6 +1,7 @@
 """The console command's verbs that run nights (those that only read are in reading.py)."""
 
 import argparse
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, timedelta
@@ -37,9 +38,9 @@ __all__ = [
 
 def run(options: argparse.Namespace) -> None:
     """Each night of the range, ended by the first failure; then the first lists and where the tables are."""
-    nights = list(each_night(options))
-    if nights:
-        print_first_lists(nights[-1])
+    last = deque(each_night(options), maxlen=1)  # a night holds what its steps share
+    if last:
+        print_first_lists(last[0])
 
 
 def replay(options: argparse.Namespace) -> None:
@@ -63,11 +64,11 @@ def backfill(options: argparse.Namespace) -> None:
     with closing(tracker_of(night)) as tracker:
         for run_date in _days(options):
             night = night.another(run_date)
-            if done_with_same_inputs(night):
-                night.reporter.say(f"{run_date}: done already with the same inputs and settings")
-                continue
             try:
-                _one_night(night, tracker, options)
+                if done_with_same_inputs(night):
+                    night.reporter.say(f"{run_date}: done already with the same inputs and settings")
+                else:
+                    _one_night(night, tracker, options)
             except Exception as error:
                 failures.append((run_date, error))
                 night.reporter.say(f"{run_date}: {type(error).__name__}: {error}")

@@ -37,9 +37,11 @@ class Limits:
 
     id_length: int
     events_per_user_day: int
+    refused_share: float
 
     def __post_init__(self) -> None:
         at_least(self, 1, "id_length", "events_per_user_day")
+        within(self, 0, 1, "refused_share")
 
 
 @dataclasses.dataclass(frozen=True)

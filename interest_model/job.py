@@ -29,7 +29,7 @@ from interest_model.report import Reporter, StepRecord
 from interest_model.runs import code_revision, covered_until, end_run, raw_hash, settings_hash
 from interest_model.session import check_disk, start_session
 from interest_model.source import Source, load_source
-from interest_model.storage import Storage, local_path
+from interest_model.storage import Expand, Storage, check_file_system, is_uri, local_path
 
 # jobs that take or give back the claim themselves, for nights whose steps are processes of their own
 UNDER_A_CLAIM = ("claim", "finish")
@@ -152,8 +152,9 @@ class Night:
         days = [self.run_date] if days is None else days
         return self._wrote(name, self._stamped().replace_days(name, frame, days))
 
-    def replace(self, name: str, frame: DataFrame, where: str) -> int:
-        return self._wrote(name, self._stamped().replace(name, frame, where))
+    def replace(self, name: str, frame: DataFrame, where: str, expand: Expand | None = None) -> int:
+        """Writes the table's rows that `where` selects and notes how many; expand: see Storage.replace."""
+        return self._wrote(name, self._stamped().replace(name, frame, where, expand))
 
     def insert_missing(self, name: str, frame: DataFrame) -> int:
         return self._wrote(name, self._stamped().insert_missing(name, frame))
@@ -197,11 +198,14 @@ def open_night(options: argparse.Namespace, run_date: date, spark: SparkSession 
     settings = load_settings(options.config, options.set)
     source = load_source(options.source)
     raw = local_path(options.raw)
-    if "://" not in raw and not Path(raw).is_dir():
+    if not is_uri(raw) and not Path(raw).is_dir():
         raise UsageError(f"--raw {options.raw}: there is no such folder")
-    check_disk(Path(options.warehouse).absolute(), settings.runtime.min_free_disk_gb)
+    warehouse = local_path(options.warehouse)
+    check_disk(Path() if is_uri(warehouse) else Path(warehouse), settings.runtime.min_free_disk_gb)
     spark = spark or start_session("interest-model", master=settings.runtime.master)
     spark.conf.set("spark.sql.shuffle.partitions", settings.runtime.shuffle_partitions)
+    check_file_system(spark, raw, "--raw")
+    check_file_system(spark, warehouse, "--warehouse")
     storage = Storage(spark, options.warehouse)
     owner = options.owner or default_owner()
     return Night(run_date, settings, source, raw, storage, owner, options.takeover)

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from pyspark.errors import AnalysisException
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import TimestampNTZType, TimestampType
 
 from interest_model.errors import CheckError, MissingTableError, UsageError
 from interest_model.evaluation.report import nightly_rows, pooled_rows, text_table
@@ -19,7 +20,7 @@ from interest_model.history.known import items_known
 from interest_model.job import Night
 from interest_model.privacy import Keys, decrypt, keys_of_tables, pseudonym
 from interest_model.session import start_session
-from interest_model.storage import Storage, compare_frames
+from interest_model.storage import Storage, check_file_system, compare_frames, is_uri, local_path
 from interest_model.tables import ALL, BY_NAME
 
 _PSEUDONYM = re.compile(r"[0-9a-f]{32}")
@@ -42,7 +43,7 @@ def sql(options: argparse.Namespace) -> None:
         storage.read(name).createOrReplaceTempView(name)
     try:
         _print(storage.spark.sql(options.query), options.rows)
-    except AnalysisException as error:  # a typo in the query, or a name that no table has
+    except PySparkException as error:  # a typo, a name that no table has, a value that the query cannot take
         told = str(error).split("\n\nJVM stacktrace")[0]
         raise UsageError(f"query: {told}", "docs/tables.md has the tables and their columns") from error
 
@@ -70,6 +71,8 @@ def show(options: argparse.Namespace) -> None:
 
 def export(options: argparse.Namespace) -> None:
     """One day's lists as Parquet or CSV; with --users the plain ids are joined back."""
+    if options.format == "csv" and is_uri(local_path(options.out)):
+        raise UsageError(f"--out {options.out}: CSV is written to this machine alone", "take --format parquet there")
     if Path(options.out).exists():
         raise UsageError(f"--out {options.out}: exists already", "choose another place or remove it")
     storage = _open(options.warehouse)
@@ -246,13 +249,17 @@ def _write_csv(frame: DataFrame, path: Path) -> None:
 
 def _open(warehouse: str) -> Storage:
     storage = Storage(start_session("interest-model"), warehouse)
+    check_file_system(storage.spark, storage.root, "--warehouse")
     if not storage.existing():
         raise MissingTableError(f"{warehouse}: no tables there", "give --warehouse the folder that a run wrote to")
     return storage
 
 
 def _print(frame: DataFrame, rows: int) -> None:
-    found = frame.limit(rows + 1).toPandas()
+    plain = frame.toDF(*(f"c{place}" for place in range(len(frame.columns))))  # names may be there twice
+    times = [field.name for field in plain.schema if isinstance(field.dataType, TimestampType | TimestampNTZType)]
+    texts = {name: F.col(name).cast("string") for name in times}  # pandas knows none before 1677
+    found = (plain.withColumns(texts) if texts else plain).limit(rows + 1).toPandas().set_axis(frame.columns, axis=1)
     print(found.head(rows).to_string(index=False))
     if len(found) > rows:
         print(f"(first {rows} rows)")

@@ -41,9 +41,10 @@ def recorded_steps(night: "Night") -> list[StepRecord]:
 
 
 def done_with_same_inputs(night: "Night") -> bool:
-    """True where this day's last whole run is done with the same settings, mapping and raw files."""
+    """True where this day's last run is done with the same settings, mapping and raw files. One that was killed stands
+    as running: what it left is no night's tables."""
     runs = night.storage.read("runs").where(f"job = 'night' and run_date = DATE'{night.run_date}'")
-    last = runs.where("state != 'running'").orderBy(F.desc("started_ts")).head()
+    last = runs.orderBy(F.desc("started_ts"), F.col("state") == "running").head()
     return (
         last is not None
         and last["state"] == "done"

@@ -65,6 +65,11 @@ class Reading:
             raise ValueError("JSON lines need 'names': the keys to take from each line")
         if not self.sep:
             raise ValueError("key 'sep' is empty")
+        for name in ("quote", "escape"):
+            if len(getattr(self, name)) > 1:
+                raise ValueError(f"key '{name}' is {getattr(self, name)!r}, expected one character or none")
+        if not self.time_formats:
+            raise ValueError("key 'time_formats' is empty")
         if sorted(re.findall("%.?", self.date_format)) != sorted(_DATE_PARTS):
             raise ValueError(f"key 'date_format' is {self.date_format!r}, expected %Y, %m and %d, once each")
         if self.time_zone is not None:
@@ -189,7 +194,7 @@ class Source:
 def load_source(file: str | Path) -> Source:
     """The mapping in a YAML file, or the one of that name under conf/sources. ConfigError names file and key."""
     path = Path(file)
-    if path.suffix == "" and not path.exists():
+    if path.suffix == "" and not path.is_file():
         path = conf_dir() / "sources" / f"{file}.yaml"
         if not path.exists():
             known = ", ".join(sorted(one.stem for one in path.parent.glob("*.yaml")))

@@ -1,9 +1,11 @@
 """Reading and writing of the tables: the only file that knows where they lie."""
 
+import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -16,6 +18,7 @@ from pyspark.sql.types import StructType
 from interest_model.errors import ClaimError, ContractError, DataError, MissingTableError, SetupError
 from interest_model.tables import ALL, BY_NAME, Table
 
+Expand = Callable[[DataFrame], DataFrame]
 STATE_DIR = "INTEREST_STATE_DIR"
 _STATISTICS_TYPES = ("date", "timestamp", "int", "long", "double")
 
@@ -59,7 +62,7 @@ class Storage:
     def local_folder(self, name: str) -> Path:
         """A folder beside the tables for what is no table (claims, keys, the MLflow store). Where the tables lie on no
         local file system it is below INTEREST_STATE_DIR. SetupError where that is not set."""
-        if "://" not in self.root:
+        if not is_uri(self.root):
             return Path(self.root) / f"_{name}"
         if not os.environ.get(STATE_DIR):
             raise SetupError(
@@ -67,7 +70,9 @@ class Storage:
                 f"set {STATE_DIR} to a folder that all machines see which start jobs: claims, checkpoints and the "
                 "default MLflow store lie there",
             )
-        return Path(os.environ[STATE_DIR]).absolute() / re.sub(r"[^A-Za-z0-9]+", "-", self.root) / f"_{name}"
+        # the hash tells apart what reads alike without its punctuation
+        own = re.sub(r"[^A-Za-z0-9]+", "-", self.root) + "-" + hashlib.sha256(self.root.encode()).hexdigest()[:8]
+        return Path(os.environ[STATE_DIR]).absolute() / own / f"_{name}"
 
     def exists(self, name: str) -> bool:
         return self._newest_version(name) >= 0
@@ -99,19 +104,26 @@ class Storage:
             raise MissingTableError(f"table {name}: no rows for run_date {day}", f"run the night of {day} first")
         return rows
 
-    def replace(self, name: str, frame: DataFrame, where: str) -> int:
+    def replace(self, name: str, frame: DataFrame, where: str, expand: Expand | None = None) -> int:
         """Replaces exactly the rows that `where` selects by those of `frame`; returns how many were written.
 
+        expand: what makes the table's rows of the frame's, row by row, where those are many times as large. Then the
+        frame's own rows are kept and gathered by partition, and the large ones made while they are checked and written.
         ContractError: columns missing, extra or of another type; null or duplicate keys; rows outside `where`.
         """
         table = BY_NAME[name]
         self._create(table)
-        ordered = fit_contract(table, frame).persist()
+        if expand is None:
+            kept = ordered = fit_contract(table, frame).persist()
+        else:
+            kept = frame.hint("rebalance", *table.partition).sortWithinPartitions(*table.partition).persist()
+            ordered = fit_contract(table, expand(kept))
         try:
             expected = _check_rows(table, ordered, where)
-            self._commit(table, ordered, where, expected)
+            # many days: gather each day's rows into few files, at the price of a shuffle
+            self._commit(table, ordered, where, expected, gather=expand is None and where.count("DATE'") > 1)
         finally:
-            ordered.unpersist()
+            kept.unpersist()
         self._note_version(name)
         return expected
 
@@ -129,15 +141,16 @@ class Storage:
         try:
             if _check_rows(table, ordered) == 0:
                 return 0
-            before = self._last_commit(name)[0]
+            before = self._newest_version(name)
             same = " and ".join(f"old.{key} = new.{key}" for key in table.key)
             target = DeltaTable.forPath(self.spark, self.path(name)).alias("old")
             target.merge(ordered.alias("new"), same).whenNotMatchedInsertAll().execute()
         finally:
             ordered.unpersist()
         self._note_version(name)
-        version, rows = self._last_commit(name)
-        return rows if version > before else 0  # a merge that adds nothing makes no commit
+        version = self._newest_version(name)
+        # a merge that adds nothing makes no commit
+        return _rows_added(self._commit_info(name, version)) if version > before else 0
 
     def append(self, name: str, frame: DataFrame) -> None:
         """Adds rows to a table of records (`runs`): never used for dated tables."""
@@ -158,16 +171,15 @@ class Storage:
         for name, rule in table.checks.items():
             self.spark.sql(f"ALTER TABLE delta.`{self.path(table.name)}` ADD CONSTRAINT {name} CHECK ({rule})")
 
-    def _commit(self, table: Table, ordered: DataFrame, where: str, expected: int) -> None:
+    def _commit(self, table: Table, ordered: DataFrame, where: str, expected: int, gather: bool) -> None:
         writer = ordered.write.format("delta").mode("overwrite").option("replaceWhere", where)
-        if where.count("DATE'") > 1:  # many days: gather each day's rows into few files, at the price of a shuffle
+        if gather:
             writer = writer.option("optimizeWrite", "true")
-        info = self.commit_info | {"inputs": self.versions_read}
+        info = self.commit_info | {"inputs": self.versions_read, "commit": uuid.uuid4().hex}
         before = self._newest_version(table.name)
         self._check_unmoved(table, before)
         writer.option("userMetadata", json.dumps(info, default=str)).save(self.path(table.name))
-        version, rows = self._last_commit(table.name)
-        written = rows if version > before else 0  # nothing to remove and nothing to write makes no commit
+        written = self._rows_of(table.name, before, info["commit"])
         if written != expected:
             raise DataError(f"table {table.name}: {expected} rows to write, Delta wrote {written} ({where[:200]})")
 
@@ -189,19 +201,31 @@ class Storage:
     def _delta_log(self, name: str):
         return self.spark._jvm.org.apache.spark.sql.delta.DeltaLog.forTable(self.spark._jsparkSession, self.path(name))
 
-    def _last_commit(self, name: str) -> tuple[int, int]:
-        """Version of the newest commit and the rows it says it added."""
-        version = self._newest_version(name)
+    def _rows_of(self, name: str, before: int, token: str) -> int:
+        """Rows that the commit after version `before` with this token says it added: other processes may have written
+        too. 0 where there is none: nothing to remove and nothing to write makes no commit."""
+        for version in range(before + 1, self._newest_version(name) + 1):
+            commit = self._commit_info(name, version)
+            if token in commit.get("userMetadata", ""):
+                return _rows_added(commit)
+        return 0
+
+    def _commit_info(self, name: str, version: int) -> dict:
+        """What Delta's log says of one commit."""
         file = self.spark._jvm.org.apache.hadoop.fs.Path(f"{self.path(name)}/_delta_log/{version:020d}.json")
         actions = self._delta_log(name).store().read(file, self.spark._jsc.hadoopConfiguration())
-        commit = next(json.loads(actions.apply(n)) for n in range(actions.size()) if '"commitInfo"' in actions.apply(n))
-        metrics = commit["commitInfo"].get("operationMetrics", {})
-        # a replaceWhere that writes nothing has no numOutputRows; an insert-only merge names it otherwise
-        return version, int(metrics.get("numTargetRowsInserted", metrics.get("numOutputRows", 0)))
+        texts = (actions.apply(place) for place in range(actions.size()))
+        return next(json.loads(text)["commitInfo"] for text in texts if '"commitInfo"' in text)
 
     def _note_version(self, name: str) -> None:
         self._resolved.pop(name, None)
         self.versions_written[name] = self.version(name)
+
+
+def _rows_added(commit: dict) -> int:
+    metrics = commit.get("operationMetrics", {})
+    # a replaceWhere that writes nothing has no numOutputRows; an insert-only merge names it otherwise
+    return int(metrics.get("numTargetRowsInserted", metrics.get("numOutputRows", 0)))
 
 
 def local_path(place: str) -> str:
@@ -210,7 +234,22 @@ def local_path(place: str) -> str:
     Spark would take a relative path for a table's name, and the JVM has a working folder of its own.
     """
     place = re.sub(r"^file:(//)?", "", place)
-    return place if "://" in place else str(Path(place).absolute())
+    return place if is_uri(place) else str(Path(place).absolute())
+
+
+def check_file_system(spark: SparkSession, place: str, option: str) -> None:
+    """SetupError where Spark would look for a path on another file system than this machine's own."""
+    default = spark._jsc.hadoopConfiguration().get("fs.defaultFS", "file:///")
+    if not is_uri(place) and not default.startswith("file:"):
+        raise SetupError(
+            f"{option} {place}: names no file system, and this session's own is {default}",
+            f"name the place whole, as {default.rstrip('/')}{place}",
+        )
+
+
+def is_uri(place: str) -> bool:
+    """True for what names a file system, as s3a://bucket/w and dbfs:/w do."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", place) is not None
 
 
 def schema_of(table: Table, nullable: bool = False) -> StructType:

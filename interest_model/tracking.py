@@ -45,7 +45,6 @@ class Tracker:
 
     def _put(self, content: dict) -> None:
         if self._thread is None:
-            self.artifacts.parent.mkdir(parents=True, exist_ok=True)
             self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
             self._thread.start()
         self._warn()
@@ -80,6 +79,7 @@ class Tracker:
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
         import mlflow
 
+        self.artifacts.parent.mkdir(parents=True, exist_ok=True)
         client = mlflow.MlflowClient(tracking_uri=self.uri)
         experiment = client.get_experiment_by_name(self.settings.experiment)
         if experiment is None:

@@ -10,10 +10,21 @@ import yaml
 from interest_model.errors import ConfigError
 
 
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice, of which YAML would keep the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        names = [name.value for name, _ in node.value if name.tag != "tag:yaml.org,2002:merge"]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"key '{twice}' is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: str | Path) -> dict:
     """The mapping in a YAML file; ConfigError where it cannot be read or is no mapping."""
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # noqa: S506  it is a SafeLoader
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
@@ -62,7 +73,10 @@ def _convert(hint, value, origin, key):
     if typing.get_origin(hint) is dict:
         if not isinstance(value, dict):
             raise ConfigError(f"{origin(key)}: key '{key}' must hold keys and values, found {value!r}")
-        return {str(name): _convert(arguments[1], one, origin, f"{key}.{name}") for name, one in value.items()}
+        for name in value:
+            if not isinstance(name, str):  # on, yes, 010 and 1.0 are no texts to YAML
+                raise ConfigError(f"{origin(key)}: key '{key}' holds {name!r}, which is no text", "put it in quotes")
+        return {name: _convert(arguments[1], one, origin, f"{key}.{name}") for name, one in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not hint:

@@ -1,9 +1,9 @@
 """events, events_rejected: the lines that arrived since the last night, mapped, checked and counted."""
 
 from interest_model.history.arrivals import arrived_between, days_of
-from interest_model.history.events import accept, read_lines
+from interest_model.history.events import accept, check_refused, read_lines
 from interest_model.history.known import events_known
-from interest_model.history.reruns import check_files, files_read, held_since, taken_earlier, without_file
+from interest_model.history.reruns import about_files, check_files, files_read, held_since, taken_earlier
 from interest_model.job import Night, main
 
 
@@ -15,8 +15,8 @@ def run(night: Night) -> None:
     lines = read_lines(night.spark, night.source, night.raw, after, day)
     held, files = held_since(events, after, day), files_read(night, night.source.inputs)
     check_files("events", held.files, files, day)
-    for reading in without_file(night.source.inputs, files, day):
-        night.reporter.say(f"no file '{reading.files}' of {day}: where it is only late, run this night again with it")
+    for sentence in about_files(night, files):
+        night.reporter.say(sentence)
     taken = accept(
         lines, night.source, night.settings.limits, night.keys, known, refused.where(f"run_date < DATE'{day}'")
     )
@@ -30,6 +30,7 @@ def run(night: Night) -> None:
     night.replace_days("events", others.unionByName(taken.events), days)
     night.replace("events_rejected", taken.rejected, f"run_date = DATE'{day}' and rule not like 'item%'")
     taken.release()
+    check_refused(taken.counts, night.settings.limits.refused_share, after is None, day)
 
 
 if __name__ == "__main__":

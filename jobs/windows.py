@@ -1,7 +1,7 @@
 """windows: the days, weeks and months that tonight's arrivals touch, built again from all events known now."""
 
 from interest_model.history.arrivals import arrived_between, days_of, in_windows, touched_since
-from interest_model.history.windows import build_windows, touched_windows, window_input_days
+from interest_model.history.windows import collect_windows, padded, touched_windows, window_input_days
 from interest_model.job import Night, main
 
 
@@ -14,8 +14,9 @@ def run(night: Night) -> None:
     touched |= {tuple(row) for row in rerun.select("window_kind", "window_start").distinct().collect()}
     if touched:
         needed = events.where(events["event_date"].isin(window_input_days(touched)))
-        windows = build_windows(night.counted("events", needed), settings)
-        night.replace("windows", windows.where(in_windows(touched)), in_windows(touched))
+        windows = collect_windows(night.counted("events", needed), settings)
+        chosen = windows.where(in_windows(touched))
+        night.replace("windows", chosen, in_windows(touched), expand=lambda rows: padded(rows, settings))
 
 
 if __name__ == "__main__":

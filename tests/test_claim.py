@@ -1,6 +1,7 @@
 """One run holds a day; a second is told who."""
 
 import contextlib
+import errno
 import io
 import threading
 from datetime import date
@@ -38,6 +39,24 @@ def test_takeover_replaces_a_stale_claim_and_the_dead_owner_cannot_release_it(tm
     assert Claim(tmp_path, DAY, "alive").take(takeover=True)
     dead.release()
     assert dead.holder()["owner"] == "alive"
+
+
+def test_a_claim_file_that_a_crash_left_empty_is_held_and_can_be_taken_over(tmp_path):
+    claim = Claim(tmp_path, DAY, "alive")
+    tmp_path.joinpath(f"{DAY}.json").touch()
+    with pytest.raises(ClaimError, match="claimed by nobody that the file names(?s:.*)--takeover"):
+        claim.take()
+    assert claim.take(takeover=True) and claim.holder()["owner"] == "alive"
+
+
+def test_a_file_system_without_hard_links_is_named(tmp_path, monkeypatch):
+    def refused(*given):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refused)
+    with pytest.raises(SetupError, match="no hard links(?s:.*)INTEREST_STATE_DIR"):
+        Claim(tmp_path, DAY, "first").take()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_release_frees_the_day(tmp_path):
@@ -92,5 +111,7 @@ def test_folders_beside_the_tables_are_local_and_of_each_warehouse_its_own(tmp_p
     with pytest.raises(SetupError, match="hdfs://name/data/w is no local folder(?s:.*)set INTEREST_STATE_DIR"):
         far.local_folder("claims")
     monkeypatch.setenv("INTEREST_STATE_DIR", str(tmp_path))
-    assert far.local_folder("claims") == tmp_path / "hdfs-name-data-w" / "_claims"
-    assert far.local_folder("claims") != Storage(None, "hdfs://name/data/v").local_folder("claims")
+    folders = {Storage(None, f"s3a://b/{name}").local_folder("claims") for name in ("a-b", "a/b", "a_b", "тест", "мир")}
+    assert len(folders) == 5 and {one.parents[1] for one in folders} == {tmp_path}
+    assert far.local_folder("claims").parent.name.startswith("hdfs-name-data-w-")
+    assert [Storage(None, one).root for one in ("dbfs:/mnt/w/", "hdfs:/data/w")] == ["dbfs:/mnt/w", "hdfs:/data/w"]

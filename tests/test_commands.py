@@ -17,7 +17,9 @@ from interest_model import commands, reading
 from interest_model.cli import main
 from interest_model.errors import CheckError, DataError, MissingTableError, SetupError, UsageError
 from interest_model.history.events import rejected_rows
+from interest_model.job import open_night
 from interest_model.privacy import RAW_KEY, USER_KEY, load_keys
+from interest_model.runs import done_with_same_inputs, record_start
 from interest_model.storage import Storage
 from tests.nights import options
 
@@ -47,8 +49,14 @@ def test_sql_sees_every_table_by_name(night_warehouse, capsys):
     assert int(capsys.readouterr().out.split()[-1]) > 10
 
 
+def test_sql_shows_times_before_1677_and_names_that_come_twice(night_warehouse, capsys):
+    commands.sql(given(night_warehouse, query="select timestamp'1605-01-16 00:00:00' t, 1 n, 2 n", rows=5))
+    assert capsys.readouterr().out.split() == ["t", "n", "n", "1605-01-16", "00:00:00", "1", "2"]
+
+
 def test_a_query_that_cannot_run_is_a_wrong_argument(night_warehouse):
-    for query in ("selekt 1", "select no_such_column from events", "select 1 from no_such_table"):
+    failing = "select cast(item_id as int) from events"
+    for query in ("selekt 1", "select no_such_column from events", "select 1 from no_such_table", failing):
         with pytest.raises(UsageError, match=r"query: (?s:.*)docs/tables.md"):
             commands.sql(given(night_warehouse, query=query, rows=5))
 
@@ -174,6 +182,10 @@ def test_backfill_skips_what_is_done_and_does_it_again_for_other_settings(
     shutil.copytree(night_warehouse, warehouse)
     commands.backfill(options(sample_log, warehouse, date(2026, 1, 8), NIGHT))
     assert capsys.readouterr().out.count("done already") == 2
+    killed = open_night(options(sample_log, warehouse, NIGHT), NIGHT, shared())
+    assert done_with_same_inputs(killed)
+    record_start(killed.storage, killed)
+    assert not done_with_same_inputs(killed.another(NIGHT))
     monkeypatch.setattr(commands, "run_night", partial(commands.run_night, jobs=["daily_recommendations"]))
     commands.backfill(options(sample_log, warehouse, NIGHT, set=["recommendations.list_length=7"]))
     assert "done already" not in capsys.readouterr().out
@@ -214,6 +226,11 @@ def test_a_wrong_folder_is_named_and_has_its_exit_code(tmp_path, capsys):
     assert (
         main(["run", *arguments[:2], "--source", "nosuch", "--raw", str(tmp_path), "--warehouse", str(tmp_path)]) == 3
     )
+
+
+def test_csv_for_another_machine_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="s3a://bucket/lists.csv: CSV is written to this machine"):
+        commands.export(given(tmp_path, run_date=NIGHT, out="s3a://bucket/lists.csv", format="csv", users=None))
 
 
 def test_an_export_that_is_cut_off_leaves_no_half_file_behind(tmp_path):

@@ -30,6 +30,7 @@ def test_later_files_and_overrides_win(tmp_path):
         ({"sessions": {"gap_minutes": "long"}}, "'sessions.gap_minutes' must be int, found 'long'"),
         ({"sessions": 3}, "'sessions' must hold keys and values"),
         ({"windows": {"kinds": "day"}}, "'windows.kinds' must be a list"),
+        ({"limits": {"refused_share": 2}}, "refused_share' must be from 0 to 1"),
     ],
 )
 def test_a_mistake_names_file_and_key(tmp_path, content, expected):
@@ -107,6 +108,16 @@ def test_a_name_that_only_its_reader_knows_is_refused_before_the_night(override)
     with pytest.raises(ConfigError, match=override.partition("=")[0]):
         check_names(load_settings(overrides=[override]))
     check_names(load_settings())
+
+
+@pytest.mark.parametrize("text", ["ranker: {lessons: 0}\nranker: {seed: 3}", "ranker:\n  seed: 1\n  seed: 2"])
+def test_a_key_given_twice_is_refused(tmp_path, text):
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"mine.yaml: (?s:.*)key '(ranker|seed)' is given twice"):
+        load_settings([file])
+    file.write_text("ranker: &a {seed: 1}\nranker: {<<: *a, seed: 2}".replace("ranker: &a", "evaluation: &a"))
+    assert load_settings([file]).ranker.seed == 2  # a merged key may be given again
 
 
 def test_a_file_that_is_no_yaml_or_missing_is_named(tmp_path):

@@ -69,6 +69,10 @@ def test_defaults_of_a_minimal_mapping(tmp_path):
         (with_input(filters={"bad_time": "true"}), "that name is taken"),
         (with_input(filters={"item_odd": "true"}), "that name is taken"),
         (with_input(date_format="%H"), "date_format"),
+        (with_input(time_formats=[]), "time_formats"),
+        (with_input(quote="''"), "'quote'"),
+        (MAPPING | {"weights": {True: 1.0, "view": 1.0}}, "key 'weights' holds True, which is no text"),
+        (MAPPING | {"weights": {8: 1.0}}, "put it in quotes"),
         (with_input(date_format="%d"), "date_format"),
         (with_input(date_format="%Y-%m-%d-%d"), "date_format"),
         (MAPPING | {"item_files": [ITEM_FILE | {"attributes": {"pack size": "p"}}]}, "pack size"),
@@ -79,6 +83,12 @@ def test_a_mistake_is_named_with_file_and_key(tmp_path, content, words):
     with pytest.raises(ConfigError) as caught:
         load_source(path)
     assert words in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_a_folder_of_the_name_of_a_shipped_mapping_is_not_taken_for_it(tmp_path, monkeypatch):
+    (tmp_path / "news").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_source("news").name == "news"
 
 
 def test_an_unknown_name_lists_the_known_mappings():

@@ -6,8 +6,8 @@ from datetime import date
 import pytest
 from pyspark.sql import functions as F
 
-from interest_model.errors import ClaimError, ContractError, MissingTableError
-from interest_model.storage import Storage, compare_frames, fit_contract, schema_of
+from interest_model.errors import ClaimError, ContractError, MissingTableError, SetupError
+from interest_model.storage import Storage, check_file_system, compare_frames, fit_contract, schema_of
 from interest_model.tables import BY_NAME, ITEMS
 
 pytestmark = pytest.mark.spark
@@ -50,6 +50,52 @@ def test_one_job_reads_one_version_even_where_another_writes_meanwhile(spark, st
     storage.replace_days(NAME, ranks(spark, NEXT, 4), [NEXT])
     assert reader.read(NAME).count() == 5
     assert Storage(spark, storage.root).read(NAME).count() == 9
+
+
+def test_the_rows_written_are_counted_by_the_own_commit_though_another_process_wrote_after_it(
+    spark, storage, monkeypatch
+):
+    storage.replace_days(NAME, ranks(spark, DAY, 5), [DAY])
+    count = Storage._rows_of
+
+    def meanwhile(self, name, before, token):
+        if self is storage:
+            Storage(spark, storage.root).replace_days(NAME, ranks(spark, NEXT, 4), [NEXT])
+        return count(self, name, before, token)
+
+    monkeypatch.setattr(Storage, "_rows_of", meanwhile)
+    assert storage.replace_days(NAME, ranks(spark, DAY, 2), [DAY]) == 2
+    assert storage.read(NAME).count() == 6
+
+
+def test_rows_that_expand_are_the_same_rows_and_checked_as_well(spark, storage):
+    few, where = ranks(spark, DAY, 5).unionByName(ranks(spark, NEXT, 4)), f"run_date >= DATE'{DAY}'"
+
+    def expand(frame):
+        return frame.withColumn("reason", F.concat("reason", F.lit("!")))
+
+    assert storage.replace(NAME, few, where, expand) == 9
+    rows = storage.read(NAME).orderBy("run_date", "rank").collect()
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5, 1, 2, 3, 4] and {row["reason"] for row in rows} == {
+        "popular!"
+    }
+    with pytest.raises(ContractError, match="null reason"):
+        storage.replace(NAME, few, where, lambda frame: frame.withColumn("reason", F.lit(None).cast("string")))
+    assert storage.read(NAME).count() == 9
+
+
+def test_a_path_of_this_machine_is_refused_where_spark_would_look_elsewhere(spark):
+    hadoop = spark._jsc.hadoopConfiguration()
+    check_file_system(spark, "/data/w", "--warehouse")
+    hadoop.set("fs.defaultFS", "hdfs://name:8020")
+    try:
+        check_file_system(spark, "hdfs://name:8020/data/w", "--warehouse")
+        with pytest.raises(
+            SetupError, match=r"--warehouse /data/w(?s:.*)name the place whole, as hdfs://name:8020/data/w"
+        ):
+            check_file_system(spark, "/data/w", "--warehouse")
+    finally:
+        hadoop.unset("fs.defaultFS")
 
 
 def test_history_that_another_run_has_changed_since_is_not_overwritten(spark, storage):

@@ -85,7 +85,8 @@ def test_nothing_is_made_before_there_is_something_to_log(tmp_path):
 def test_an_absent_store_costs_a_warning(tmp_path):
     settings = load_settings(overrides=["tracking.uri=sqlite:////proc/no/such/folder/mlflow.db"])
     stream = io.StringIO()
-    tracker = Tracker(settings.tracking, tmp_path, Reporter(stream))
+    (tmp_path / "file").touch()
+    tracker = Tracker(settings.tracking, tmp_path / "file" / "_mlflow", Reporter(stream))
     tracker.log_night(night(settings), total(), steps())
     tracker.close()
     assert "warning: MLflow store" in json.loads(stream.getvalue().splitlines()[-1])["message"]

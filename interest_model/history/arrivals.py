@@ -1,7 +1,8 @@
 """Which days tonight's arrivals touch: history is corrected there and nowhere else."""
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -11,6 +12,11 @@ def arrived_between(after: date | None, run_date: date, column: str = "arrival_d
     """True for rows that arrived after `after` (None: ever) and by the end of run_date."""
     until = F.col(column) <= F.lit(run_date)
     return until if after is None else until & (F.col(column) > F.lit(after))
+
+
+def has_ended(run_date: date, zone: str, now: datetime) -> bool:
+    """Whether a day of the log's zone is over at a moment: until then files of the day grow."""
+    return now.astimezone(ZoneInfo(zone)).date() > run_date
 
 
 def touched_since(after: date | None) -> Column:

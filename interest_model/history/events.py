@@ -9,16 +9,17 @@ from functools import reduce
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Observation, SparkSession, Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType
+from pyspark.sql.types import BooleanType, StringType
 
 from interest_model import privacy
 from interest_model.config import Limits
-from interest_model.errors import InputChangedError
+from interest_model.errors import ConfigError, DataError, InputChangedError
 from interest_model.history.mapping import (
     ITEM_CONTENT,
     as_number,
     as_text,
     as_timestamp,
+    check_time_formats,
     content_columns,
     lenient,
     local_date,
@@ -31,6 +32,7 @@ from interest_model.source import Input, Source
 from interest_model.tables import EVENTS, EVENTS_REJECTED
 
 _OBSERVATION_SECONDS = 5.0  # it comes with the end of the query, or never
+_FEW = 100  # lines, of which most may be wrong on a quiet day
 _TEXTS = ("value", "latitude", "longitude", "utc_offset_minutes", "place_id", "session_key", "text")
 _LINE = "file string, line bigint, raw binary, broken string, refused string, arrival_date date"
 _EVENT = "user_id string, item_id string, event_type string, event_ts timestamp, own_id string, " + ", ".join(
@@ -80,6 +82,7 @@ def read_lines(spark: SparkSession, source: Source, raw_path: str, after: date |
     """
     frames, read = [], 0
     for number, reading in enumerate(source.inputs):
+        check_time_formats(spark, reading, f"{source.file}: key 'inputs[{number}]")
         with lenient(spark):
             groups = read_records(spark, reading, raw_path, after, run_date)
         for records in groups:
@@ -156,8 +159,16 @@ def _mapped(frame: DataFrame, source: Source, reading: Input, key: str, with_ite
     found = select_mapped(frame, OWN, expressions, source, key)
     if reading.event_type is not None:
         found = found.withColumn("event_type", F.lit(reading.event_type))
-    held = [F.when(~F.coalesce(F.col(f"__filter_{rule}"), F.lit(False)), rule) for rule in reading.filters]
+    held = [_refused(found, rule, f"{source.file}: key '{key}.filters.{rule}'") for rule in reading.filters]
     return found.withColumn("__refused", F.coalesce(*held, F.lit(None).cast("string")))
+
+
+def _refused(mapped: DataFrame, rule: str, where: str) -> Column:
+    """The rule's name where its filter does not hold; a text that is no truth value does not, as null does not."""
+    type = mapped.schema[f"__filter_{rule}"].dataType
+    if not isinstance(type, BooleanType | StringType):
+        raise ConfigError(f"{where}: must be true or false, and is {type.simpleString()}", "compare it with something")
+    return F.when(~F.coalesce(F.col(f"__filter_{rule}").try_cast("boolean"), F.lit(False)), rule)
 
 
 def _undecodable(mapped: DataFrame, reading: Input) -> Column:
@@ -338,6 +349,21 @@ def _counts(lines: Lines, by_rule: Mapping[str | None, int]) -> dict[str, int]:
             "the raw files changed while they were read: run the night again once they are whole",
         )
     return counts | refused
+
+
+def check_refused(counts: Mapping[str, int], share: float, first: bool, run_date: date) -> None:
+    """DataError where more than this share of a night's lines were refused, as counted by accept: lists of what little
+    was left would be wrong without a word. Of fewer than _FEW lines only on the `first` night."""
+    refused, lines = counts["rejected"], counts["rejected"] + counts["accepted"]
+    if refused > share * lines and (first or lines >= _FEW):
+        rules = {name.removeprefix("rejected "): n for name, n in counts.items() if name.startswith("rejected ")}
+        rule = max(rules, key=rules.get)
+        raise DataError(
+            f"events of {run_date}: {refused:,} of {lines:,} lines were refused, {rules[rule]:,} of them by {rule} "
+            f"({REASONS.get(rule, 'a filter of the mapping')})",
+            f"look at them (interest-model rejected --run-date {run_date} --warehouse W), correct the mapping, and run "
+            "the night again; where the lines are what they are, raise limits.refused_share",
+        )
 
 
 def rejected_rows(refused: DataFrame, run_date: date, key: bytes) -> DataFrame:

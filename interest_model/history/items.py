@@ -9,7 +9,15 @@ from pyspark.sql import functions as F
 
 from interest_model.config import Limits
 from interest_model.history.events import judge, map_lines, with_long_user
-from interest_model.history.mapping import ITEM_CONTENT, ITEM_NUMBERS, as_text, content_columns, lenient, select_mapped
+from interest_model.history.mapping import (
+    ITEM_CONTENT,
+    ITEM_NUMBERS,
+    as_text,
+    check_time_formats,
+    content_columns,
+    lenient,
+    select_mapped,
+)
 from interest_model.history.raw import OWN, Records, read_records
 from interest_model.source import ItemFile, Source
 from interest_model.tables import ITEMS
@@ -39,6 +47,7 @@ def read_item_files(
     """
     frames, read = [], 0
     for number, reading in enumerate(source.item_files):
+        check_time_formats(spark, reading, f"{source.file}: key 'item_files[{number}]")
         with lenient(spark):
             groups = read_records(spark, reading, raw_path, after, run_date)
         for records in groups:

@@ -68,6 +68,19 @@ def _check(frame: DataFrame, text: str, where: str) -> None:
         raise ConfigError(f"{where}: {text!r} cannot be used: {reason}", f"columns here: {columns}") from error
 
 
+def check_time_formats(spark: SparkSession, reading: Reading, where: str) -> None:
+    """ConfigError where Spark cannot use one of the reading's time formats; where: the mapping's file and key."""
+    for pattern in set(reading.time_formats) - {"iso", "epoch_seconds", "epoch_millis"}:
+        try:
+            spark.sql("SELECT try_to_timestamp('x', :pattern)", {"pattern": pattern}).collect()
+        except Exception as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(
+                f"{where}.time_formats': {pattern!r} cannot be used: {reason}",
+                "write it as Spark does: yyyy-MM-dd HH:mm:ss",
+            ) from error
+
+
 def as_text(frame: DataFrame, name: str) -> Column:
     """A mapped column as trimmed text; null where it is empty or missing. Time stamps are written with their zone."""
     if name not in frame.columns:

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from interest_model.errors import DataError
+from interest_model.errors import ConfigError, DataError
 from interest_model.source import Reading
 
 OWN = ("__file", "__line", "__raw", "__broken", "__day")
@@ -30,6 +30,7 @@ _PASSING = re.compile(
     "ExecutorLost|ExecutorDead|FetchFailed|No space left|OutOfMemory|SocketTimeout|SocketException|ConnectException"
     "|Connection (reset|refused)|UnknownHost|SlowDown|Service Unavailable|SparkContext (was|has been) (shut|stopped)"
 )
+_FILE_NAMED = re.compile(r"while reading file (\S+?)\.?(?:\s|$)")
 _REPLACEMENT = "\ufffd"
 
 
@@ -64,8 +65,13 @@ def read_records(
 ) -> list[Records]:
     """Lines of the files that can hold what arrived in (after, run_date]; [] where the days have no file.
 
-    DataError: the folder is not there, no file of any day fits the glob, or a file cannot be read.
+    DataError: the folder is not there, no file of any day fits the glob, or a file cannot be read. ConfigError: an
+    encoding that Java does not know.
     """
+    if not _known_charset(spark, reading.encoding):
+        raise ConfigError(
+            f"files '{reading.files}': Java knows no encoding '{reading.encoding}'", "correct the mapping"
+        )
     files = list_files(spark, reading, raw_path, after, run_date)
     if not files:
         return []
@@ -80,10 +86,19 @@ def read_records(
     except Exception as error:
         if _PASSING.search(str(error)):
             raise
+        named = _FILE_NAMED.search(str(error))
+        what = f"{unquote(named.group(1))}, of" if named else "one of"
         raise DataError(
-            f"files '{reading.files}' under {raw_path} cannot be read: {_first_lines(error)}",
-            "check that they are whole, of the stated format, and compressed as gz or bz2 if at all",
+            f"{what} files '{reading.files}' under {raw_path}, cannot be read: {_first_lines(error)}",
+            "check that they are whole, of the stated format, and compressed as gz or bz2 if at all; of one that is "
+            "still being written, wait for its end",
         ) from error
+
+
+def _known_charset(spark: SparkSession, name: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9][\w.:+-]*", name, re.ASCII) is not None and bool(
+        spark._jvm.java.nio.charset.Charset.isSupported(name)
+    )
 
 
 def list_files(
@@ -143,17 +158,19 @@ def _glob(spark, system, root, reading: Reading, days: tuple[date, ...] | None) 
     found = []
     for status in system.globStatus(pattern) or ():
         if status.isDirectory() and reading.format != "delta":
-            inside = system.listFiles(status.getPath(), True)
+            inside, above = system.listFiles(status.getPath(), True), len(status.getPath().toString()) + 1
             while inside.hasNext():
-                found.append(inside.next())
+                one = inside.next()
+                found.append((one, one.getPath().toString()[above:]))
         else:
-            found.append(status)
+            found.append((status, status.getPath().getName()))
     prefix = len(root.toString().rstrip("/")) + 1
     files = []
-    for status in found:
+    for status, below in found:
         path = status.getPath().toString()
         name = path[prefix:]
-        if not name.rpartition("/")[2].startswith(("_", ".")):
+        # what others are still writing lies in folders such as _temporary
+        if not any(part.startswith(("_", ".")) for part in below.split("/")):
             day = reading.file_day(name) if reading.dated else None
             changed = _table_changed(system, status) if reading.format == "delta" else status.getModificationTime()
             files.append(RawFile(path, name or ".", day, status.getLen(), changed))
@@ -231,7 +248,12 @@ def _number_lines(reading, files, splits, with_header) -> dict[tuple[str, ...], 
     return dict(grouped)
 
 
-def _header(reading: Reading, file: RawFile, text: str) -> tuple[str, ...]:
+def _header(reading: Reading, file: RawFile, text: str | None) -> tuple[str, ...]:
+    if text is None:
+        raise DataError(
+            f"{file.name}: line 1 should be the header and does not decode as {reading.encoding}",
+            "state the file's encoding in the mapping's key 'encoding'",
+        )
     text = text.lstrip("\ufeff").rstrip("\r")
     if len(reading.sep) > 1 or not reading.quote:
         names = text.split(reading.sep)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from interest_model.errors import DataError
+from interest_model.history.arrivals import has_ended
 from interest_model.history.raw import RawFile, files_due
 from interest_model.source import Reading
 
@@ -44,10 +45,40 @@ def files_read(night: "Night", readings: Sequence[Reading]) -> list[list[RawFile
     return [files_due(night.spark, one, night.raw, night.after, night.run_date) for one in readings]
 
 
+def about_files(night: "Night", files: Sequence[Sequence[RawFile]]) -> list[str]:
+    """What a person should know of the event files of a night, of which it reads `files`: a sentence each. Later nights
+    do not look for what these days' files lacked."""
+    day, zone, inputs = night.run_date, night.source.zone, night.source.inputs
+    told = [
+        f"no file '{reading.files}' of {day}: where it is only late, run this night again with it"
+        for reading in without_file(inputs, files, day)
+    ]
+    told += [
+        f"'{name}' was changed after the night of {night.after} had read it: run that night again, then this one"
+        for name in changed_since_read(night, inputs)
+    ]
+    if not has_ended(day, zone, datetime.now(UTC)):
+        told.append(f"{day} has not ended in {zone}: run this night again once it has, or it misses the rest")
+    return told
+
+
 def without_file(readings: Sequence[Reading], files: Sequence[Sequence[RawFile]], day: date) -> list[Reading]:
     """The dated ones among `readings` that have no file of a day among their files. Later nights do not look for it."""
     found = zip(readings, files, strict=True)
     return [reading for reading, own in found if reading.dated and all(file.day != day for file in own)]
+
+
+def changed_since_read(night: "Night", readings: Sequence[Reading]) -> list[str]:
+    """Dated files of the last day that an earlier night took in, changed after the running step of that night began:
+    later nights do not read them, so what came to them since is in no table."""
+    dated = [one for one in readings if one.dated]
+    if night.after is None or not dated:
+        return []
+    runs = night.read("runs").where(f"job = '{night.step.job}' and state = 'done' and run_date = DATE'{night.after}'")
+    begun = runs.agg(F.max("started_ts")).head()[0].replace(tzinfo=UTC)
+    day_before = night.after - timedelta(days=1)
+    files = [file for one in dated for file in files_due(night.spark, one, night.raw, day_before, night.after)]
+    return sorted({file.name for file in files if file.changed > begun.timestamp() * 1000})
 
 
 def of_nights_until(day: date | None, readings: Sequence[Reading], names: Iterable[str]) -> set[str]:

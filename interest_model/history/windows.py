@@ -22,11 +22,16 @@ _KEY = ("user_id", "window_kind", "window_start")
 
 
 def build_windows(events: DataFrame, settings: Windows, only: DataFrame | None = None) -> DataFrame:
-    """One row per user and day / week / month with events, as table windows.
+    """One row per user and day / week / month with events, as table windows: see collect_windows and padded."""
+    return padded(collect_windows(events, settings, only), settings)
+
+
+def collect_windows(events: DataFrame, settings: Windows, only: DataFrame | None = None) -> DataFrame:
+    """One row per user and day / week / month with events: _KEY, n_events, last_arrival_date, and `rows`, the latest
+    context_length events, oldest first by (event_ts, event_id).
 
     only: frame of (user_id, window_kind, window_start); other windows are left out. A window is right where all
-    events of its days are given (`window_input_days`). Arrays have length context_length: the latest events, oldest
-    first by (event_ts, event_id), then nulls.
+    events of its days are given (`window_input_days`).
     """
     # one shuffle by user, all that follows stays within it; each event is collected once, into its day, and the days
     # into their windows: measured faster than collecting events into three windows, or grouping three times
@@ -41,7 +46,9 @@ def build_windows(events: DataFrame, settings: Windows, only: DataFrame | None =
         F.sort_array(F.flatten(F.collect_list("day"))).alias("rows"),
         F.max("arrived").alias("last_arrival_date"),
     )
-    return _padded(collected, settings.context_length)
+    n_events, length = F.size("rows"), settings.context_length
+    latest = F.when(n_events > length, F.slice("rows", -length, length)).otherwise(F.col("rows"))
+    return collected.select(*_KEY, n_events.alias("n_events"), "last_arrival_date", latest.alias("rows"))
 
 
 def first_day(kind: str, day: datetime.date) -> datetime.date:
@@ -81,22 +88,19 @@ def _windows_of(settings: Windows) -> Column:
     return F.explode(F.array(*windows)).alias("window")
 
 
-def _padded(collected: DataFrame, length: int) -> DataFrame:
-    """Table windows from one row per window with `rows`, all its events in order."""
-    n_events, start = F.size("rows"), F.col("window_start")
-    n_free = F.greatest(length - n_events, F.lit(0))
-    ends = F.when(F.col("window_kind") == "day", F.date_add(start, 1))
-    ends = ends.when(F.col("window_kind") == "week", F.date_add(start, 7)).otherwise(F.add_months(start, 1))
-    latest = F.when(n_events > length, F.slice("rows", -length, length)).otherwise(F.col("rows"))
+def padded(collected: DataFrame, settings: Windows) -> DataFrame:
+    """Table windows, row by row, from what collect_windows gives: arrays of length context_length, nulls at the end.
+
+    Most windows hold few events: padded rows are many times as large, so they are made last, see jobs/windows.py.
+    """
+    start, kind = F.col("window_start"), F.col("window_kind")
+    ends = F.when(kind == "day", F.date_add(start, 1)).when(kind == "week", F.date_add(start, 7))
+    n_kept = F.size("rows")
+    n_free = settings.context_length - n_kept
     # null rows are put at the end once, instead of nulls in each array: a null row's fields are null
-    nothing = F.array_repeat(F.get("rows", F.lit(-1)), n_free)
-    mask = F.concat(F.array_repeat(F.lit(True), length - n_free), F.array_repeat(F.lit(False), n_free))
-    filled = collected.select(
-        *_KEY,
-        ends.alias("window_end"),
-        n_events.alias("n_events"),
-        "last_arrival_date",
-        mask.alias("mask"),
-        F.concat(latest, nothing).alias("kept"),
-    )
+    kept = F.concat("rows", F.array_repeat(F.get("rows", F.lit(-1)), n_free))
+    mask = F.concat(F.array_repeat(F.lit(True), n_kept), F.array_repeat(F.lit(False), n_free))
+    filled = collected.withColumns(
+        {"window_end": ends.otherwise(F.add_months(start, 1)), "mask": mask, "kept": kept}
+    ).drop("rows")
     return filled.select("*", *[F.col("kept")[field].alias(name) for name, field in _ARRAYS.items()]).drop("kept")

@@ -8,16 +8,16 @@ import yaml
 from cryptography.fernet import Fernet
 
 from interest_model.config import Limits
-from interest_model.errors import ConfigError
-from interest_model.history.events import accept, lines_seen, read_lines, rejected_rows
+from interest_model.errors import ConfigError, DataError
+from interest_model.history.events import accept, check_refused, lines_seen, read_lines, rejected_rows
 from interest_model.privacy import Keys, decrypt, pseudonym
 from interest_model.source import Input, load_source
 from interest_model.tables import EVENTS, EVENTS_REJECTED
 from tests.history.broken_lines import broken_lines, mix
 
 KEYS = Keys(b"k" * 32, Fernet.generate_key())
-LIMITS = Limits(id_length=10, events_per_user_day=5)
-WIDE = Limits(id_length=128, events_per_user_day=10**6)
+LIMITS = Limits(id_length=10, events_per_user_day=5, refused_share=1.0)
+WIDE = Limits(id_length=128, events_per_user_day=10**6, refused_share=1.0)
 HEADER = "user,item,type,at,value,lat,lon\n"
 COLUMNS = {
     "user_id": "user", "item_id": "upper(item)", "event_type": "type", "event_ts": "at", "value": "value",
@@ -54,6 +54,43 @@ def night(spark, source, folder, after, run_date, known=(), refused=(), limits=L
     assert counts["read"] == sum(counts[name] for name in ("accepted", "rejected", "duplicates", "other_days"))
     assert counts["rejected"] == len(rejected) and counts["accepted"] == len(events)
     return events, rejected, counts
+
+
+def test_a_night_of_refused_lines_ends_and_names_the_rule_and_how_to_see_them():
+    def counts(accepted, **refused):
+        rules = {f"rejected {rule}": n for rule, n in refused.items()}
+        return {"accepted": accepted, "rejected": sum(refused.values())} | rules
+
+    with pytest.raises(
+        DataError, match=r"50 of 50 lines were refused, 40 of them by bad_time(?s:.*)rejected --run-date"
+    ):
+        check_refused(counts(0, bad_time=40, missing_user=10), 0.9, True, FIRST)
+    with pytest.raises(DataError, match=r"91 of 100 lines .* by cheap \(a filter of the mapping\)"):
+        check_refused(counts(9, cheap=91), 0.9, False, SECOND)
+    check_refused(counts(10, cheap=90), 0.9, False, SECOND)  # no more than the share
+    check_refused(counts(0, cheap=99), 0.9, False, SECOND)  # a quiet day
+    check_refused(counts(0, cheap=500), 1.0, True, FIRST)  # switched off
+    check_refused(counts(0), 0.0, True, FIRST)  # no line at all
+
+
+@pytest.mark.spark
+def test_a_filter_is_true_or_false_and_what_is_neither_costs_its_line(spark, tmp_path):
+    lines = [f"{user},i1,{flag},2026-01-01 10:00:00,4,,\n" for user, flag in (("a", "true"), ("b", "maybe"))]
+    (tmp_path / "2026-01-01.csv").write_text(HEADER + "".join(lines))
+    source = mapping(tmp_path, columns=COLUMNS | {"event_type": "'buy'"}, filters={"human": "type"})
+    events, rejected, _ = night(spark, source, tmp_path, None, FIRST)
+    assert [row.user_id for row in events] == [pseudonym(KEYS.user, "a")]
+    assert [row.rule for row in rejected] == ["human"]
+    with pytest.raises(ConfigError, match=r"inputs\[0\].filters.human': must be true or false, and is date"):
+        night(spark, mapping(tmp_path, filters={"human": "to_date(at)"}), tmp_path, None, FIRST)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("pattern", ["YYYY-MM-DD HH:mm:ss", "%Y-%m-%d"])
+def test_a_time_format_that_spark_cannot_use_is_named(spark, tmp_path, pattern):
+    (tmp_path / "2026-01-01.csv").write_text(HEADER + "a,i1,buy,2026-01-01 10:00:00,4,,\n")
+    with pytest.raises(ConfigError, match=r"tiny.yaml: key 'inputs\[0\].time_formats': .* cannot be used(?s:.*)yyyy"):
+        night(spark, mapping(tmp_path, time_formats=["iso", pattern]), tmp_path, None, FIRST)
 
 
 @pytest.mark.spark

@@ -10,7 +10,7 @@ from interest_model.source import load_source
 from interest_model.tables import ITEMS
 
 pytestmark = pytest.mark.spark
-LIMITS = Limits(id_length=10, events_per_user_day=5)
+LIMITS = Limits(id_length=10, events_per_user_day=5, refused_share=1.0)
 FIRST, SECOND, THIRD = date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)
 
 

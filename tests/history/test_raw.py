@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from interest_model.errors import DataError
+from interest_model.errors import ConfigError, DataError
 from interest_model.history import raw
 from interest_model.history.mapping import lenient
 from interest_model.history.raw import files_due, list_files, read_records
@@ -189,6 +189,25 @@ def test_a_table_that_was_appended_to_has_changed(spark, tmp_path):
 
 
 def test_a_damaged_archive_is_an_error_that_says_so(spark, tmp_path):
-    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"u\n" + b"1\n" * 5000)[:30])
-    with pytest.raises(DataError, match="cannot be read"):
-        read(spark, Reading(files="a.csv.gz"), tmp_path)
+    for name in ("a.csv.gz", "b.csv.gz", "c.csv.gz"):
+        whole = gzip.compress(b"u\n" + b"1\n" * 5000)
+        (tmp_path / name).write_bytes(whole[:30] if name == "b.csv.gz" else whole)
+    with pytest.raises(DataError, match=r"b\.csv\.gz, of files '\*\.csv\.gz' under .* cannot be read"):
+        read(spark, Reading(files="*.csv.gz"), tmp_path)
+
+
+def test_what_others_still_write_into_hidden_folders_is_no_part_of_the_log(spark, tmp_path):
+    for name in ("part-0.csv", "_temporary/0/attempt_1/part-1.csv", ".spark-staging-7/part-2.csv", "more/part-3.csv"):
+        (tmp_path / "_log" / str(DAY) / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "_log" / str(DAY) / name).write_text("u\n1\n")
+    found = list_files(spark, Reading(files="_log/{date}"), str(tmp_path), None, DAY)  # named so by the mapping itself
+    assert [one.name for one in found] == [f"_log/{DAY}/more/part-3.csv", f"_log/{DAY}/part-0.csv"]
+
+
+def test_a_header_that_does_not_decode_and_an_unknown_encoding_are_named(spark, tmp_path):
+    (tmp_path / "a.csv").write_bytes("größe,i\n1,2\n".encode("windows-1252"))
+    with pytest.raises(DataError, match=r"a.csv: line 1 .* does not decode as UTF-8(?s:.*)'encoding'"):
+        read(spark, Reading(files="a.csv"), tmp_path)
+    assert values(read(spark, Reading(files="a.csv", encoding="windows-1252"), tmp_path), "größe") == [("1",)]
+    with pytest.raises(ConfigError, match="Java knows no encoding 'utf8x'"):
+        read(spark, Reading(files="a.csv", encoding="utf8x"), tmp_path)

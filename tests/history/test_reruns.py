@@ -1,16 +1,25 @@
 """Nights of a tiny log whose files go, come again or come late: history after them."""
 
+import os
 import shutil
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from interest_model.errors import DataError
-from interest_model.history.arrivals import touched_since
+from interest_model.history.arrivals import has_ended, touched_since
 from interest_model.history.raw import RawFile, files_due
-from interest_model.history.reruns import check_files, of_nights_until, without_file
+from interest_model.history.reruns import (
+    about_files,
+    changed_since_read,
+    check_files,
+    files_read,
+    of_nights_until,
+    without_file,
+)
 from interest_model.job import open_night
 from interest_model.nightly import run_night
+from interest_model.report import StepRecord
 from interest_model.source import load_source
 from tests.nights import options
 
@@ -88,6 +97,13 @@ def test_a_day_without_its_file_is_told(spark, fixed_keys, log):
     assert without_file([reading], due[third], third) == [reading]
 
 
+def test_a_day_has_ended_at_midnight_of_the_logs_zone():
+    noon = datetime(2026, 1, 2, 12, tzinfo=UTC)
+    assert has_ended(FIRST, "UTC", noon) and not has_ended(SECOND, "UTC", noon)
+    assert not has_ended(FIRST, "America/Los_Angeles", datetime(2026, 1, 2, 7, 59, tzinfo=UTC))
+    assert has_ended(FIRST, "America/Los_Angeles", datetime(2026, 1, 2, 8, tzinfo=UTC))
+
+
 @pytest.mark.spark
 def test_a_night_run_again_rebuilds_what_later_nights_have_touched_as_well(spark):
     days = spark.createDataFrame([(FIRST,), (SECOND,), (date(2026, 1, 3),)], "last_arrival_date date")
@@ -132,6 +148,26 @@ def test_a_night_is_done_whatever_becomes_of_files_that_it_did_not_read(spark, t
     assert night.note_raw_files() == before  # as the files were when it first looked, before it read them
     monkeypatch.chdir(tmp_path)
     assert noted("raw") == noted(f"file://{raw}") == noted()
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_a_file_that_grew_after_its_night_had_read_it_is_told(spark, two_nights, log, tmp_path):
+    raw = shutil.copytree(log, tmp_path / "raw", ignore=shutil.ignore_patterns("tables"))
+    third = date(2026, 1, 3)
+    night = open_night(options(raw, log / "tables", third, source=str(log / "tiny.yaml")), third, spark)
+    night.steps.append(StepRecord(third, "events"))
+    before, after = ((datetime.now(UTC) + timedelta(days=days)).timestamp() for days in (-1, 1))
+    for name in (f"{FIRST}.csv", f"{SECOND}.csv"):
+        os.utime(raw / name, (before, before))
+    assert changed_since_read(night, night.source.inputs) == []
+    for name in (f"{FIRST}.csv", f"{SECOND}.csv"):
+        os.utime(raw / name, (after, after))
+    assert changed_since_read(night, night.source.inputs) == [f"{SECOND}.csv"]  # of the latest day taken in
+    told = about_files(night, files_read(night, night.source.inputs))
+    assert [one.split(":")[0] for one in told] == [
+        f"no file '{{date}}.csv' of {third}", f"'{SECOND}.csv' was changed after the night of {SECOND} had read it",
+    ]  # fmt: skip
 
 
 @pytest.mark.spark
