@@ -363,7 +363,7 @@ def test_online_retail_without_filters_adds_up_to_its_published_counts(spark, re
 @pytest.mark.parametrize(
     ("name", "folder", "read", "accepted"),
     [
-        ("movietweetings", "movietweetings", 141_695, 141_695),
+        pytest.param("movietweetings", "movietweetings", 141_695, 141_695, marks=pytest.mark.long),
         ("complete_journey", "complete-journey-sample", 75_000, None),
         ("movielens", "movielens-latest-small", 100_836 + 3_683, 100_836 + 3_683),
         ("foursquare", "foursquare-phoenix-calgary", 35_337 + 9_317, None),
