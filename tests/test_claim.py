@@ -114,4 +114,4 @@ def test_folders_beside_the_tables_are_local_and_of_each_warehouse_its_own(tmp_p
     folders = {Storage(None, f"s3a://b/{name}").local_folder("claims") for name in ("a-b", "a/b", "a_b", "тест", "мир")}
     assert len(folders) == 5 and {one.parents[1] for one in folders} == {tmp_path}
     assert far.local_folder("claims").parent.name.startswith("hdfs-name-data-w-")
-    assert [Storage(None, one).root for one in ("dbfs:/mnt/w/", "hdfs:/data/w")] == ["dbfs:/mnt/w", "hdfs:/data/w"]
+    assert [Storage(None, one).root for one in ("dbfs:/lake/w/", "hdfs:/data/w")] == ["dbfs:/lake/w", "hdfs:/data/w"]
