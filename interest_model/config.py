@@ -22,6 +22,7 @@ from interest_model.yaml_files import (
     at_least,
     build,
     one_of,
+    parse_yaml,
     read_yaml,
     shares,
     whole_weeks,
@@ -348,7 +349,7 @@ def _parse_override(text: str) -> dict:
     if not equals or not path:
         raise ConfigError(f"--set {text}: expected section.key=value")
     try:
-        content: object = yaml.safe_load(value)
+        content: object = parse_yaml(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {text}: the value cannot be read as YAML: {error}") from error
     for part in reversed(path.split(".")):

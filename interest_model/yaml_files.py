@@ -21,10 +21,15 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def parse_yaml(text: str) -> object:
+    """What a YAML text says; yaml.YAMLError where it is none, or gives a key twice."""
+    return yaml.load(text, _Loader)  # noqa: S506  it is a SafeLoader
+
+
 def read_yaml(path: str | Path) -> dict:
     """The mapping in a YAML file; ConfigError where it cannot be read or is no mapping."""
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # noqa: S506  it is a SafeLoader
+        content = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):

@@ -15,8 +15,8 @@ def run(night: Night) -> None:
     if touched:
         needed = events.where(events["event_date"].isin(window_input_days(touched)))
         windows = collect_windows(night.counted("events", needed), settings)
-        chosen = windows.where(in_windows(touched))
-        night.replace("windows", chosen, in_windows(touched), expand=lambda rows: padded(rows, settings))
+        where = in_windows(touched)
+        night.replace("windows", windows.where(where), where, expand=lambda rows: padded(rows, settings))
 
 
 if __name__ == "__main__":

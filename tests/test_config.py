@@ -116,6 +116,8 @@ def test_a_key_given_twice_is_refused(tmp_path, text):
     file.write_text(text)
     with pytest.raises(ConfigError, match=r"mine.yaml: (?s:.*)key '(ranker|seed)' is given twice"):
         load_settings([file])
+    with pytest.raises(ConfigError, match="'seed' is given twice"):
+        load_settings(overrides=["ranker={seed: 1, seed: 2}"])
     file.write_text("ranker: &a {seed: 1}\nranker: {<<: *a, seed: 2}".replace("ranker: &a", "evaluation: &a"))
     assert load_settings([file]).ranker.seed == 2  # a merged key may be given again
 
