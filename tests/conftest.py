@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-LONGEST_FIRST = ("test_nights.py", "test_nights_without_items.py", "test_commands.py", "test_train_job.py")
-"""Files of minutes. Were they last, one worker would end long before the other. The first makes the nights that others
-read; the second, which runs beside it, needs none of them."""
+LONGEST_FIRST = ("test_nights.py", "test_nights_without_items.py", "test_train_job.py", "test_commands.py")
+"""Files of minutes. Were they last, one worker would end long before the other. The first makes the two nights that
+others read; the second, which runs beside it, needs none of them, the third the first of them alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

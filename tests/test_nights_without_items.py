@@ -14,6 +14,7 @@ from interest_model.interest.forecasts import fit_models
 from interest_model.interest.states_of_users import StateSettings
 from interest_model.interest.topics import TopicItems
 from interest_model.job import open_night
+from interest_model.nightly import run_night
 from interest_model.recommend.histories import from_arrow
 from interest_model.recommend.popularity import ItemCounts
 from interest_model.storage import Storage, schema_of
@@ -100,10 +101,12 @@ def bare_log(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bare_night(run_nights, bare_log, tmp_path_factory):
-    """The second of two nights of the bare log."""
-    warehouse = tmp_path_factory.mktemp("bare_night") / "warehouse"
-    return run_nights(bare_log, warehouse, FIRST, SECOND, source=str(bare_log / "bare.yaml"))
+def bare_night(spark, run_nights, bare_log, tmp_path_factory):
+    """The whole second night of the bare log, after a first that made no more than its lists."""
+    warehouse, source = tmp_path_factory.mktemp("bare_night") / "warehouse", str(bare_log / "bare.yaml")
+    first = open_night(options(bare_log, warehouse, FIRST, source=source), FIRST, spark)
+    run_night(first, None, ["events", "items", "ranker", "daily_recommendations"])
+    return run_nights(bare_log, warehouse, SECOND, source=source)
 
 
 @pytest.mark.spark

@@ -334,6 +334,7 @@ def sorted_lines(spark, source, folder, after, run_date):
 
 
 @pytest.mark.spark
+@pytest.mark.long
 @pytest.mark.slow
 def test_online_retail_adds_up_to_its_published_counts(spark, retail):
     source = load_source("online_retail")
