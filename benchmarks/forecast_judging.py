@@ -16,6 +16,7 @@ from interest_model.interest.forecaster import (
     dense,
     expected_shares,
     inputs_of,
+    interval,
     parent_shares,
     quantile_shares,
     raw_quantiles,
@@ -27,6 +28,8 @@ from interest_model.recommend.histories import take
 
 STATE = StateSettings()
 MIN_EVENTS = 5
+OUTER = (0, 2, 4)  # of LEVELS: 10, 50 and 90 %, which the pinball loss is summed over
+MIDDLE = 2
 OWN = {"last state": ff.N_OWN - 1, "long-term mean": ff.HALF_LIVES.index(np.inf)}
 OTHERS = ("everybody", "rule", "rule, no trend")
 
@@ -91,11 +94,12 @@ def _judged_rows(windows: ff.Windows, horizon: float) -> np.ndarray:
 
 
 def table_quantiles(past: np.ndarray, truth: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """(len(now), 3) quantiles of truth among the past rows in the same of 20 bins."""
+    """(len(now), 3) quantiles of truth at the OUTER levels among the past rows in the same of 20 bins."""
     edges = np.unique(np.quantile(past, np.linspace(0, 1, 21)[1:-1]))
     bins = np.searchsorted(edges, past, side="right")
     each = [truth[bins == one] for one in range(len(edges) + 1)]
-    table = [np.quantile(one, LEVELS) if len(one) else LEVELS for one in each]
+    levels = LEVELS[list(OUTER)]
+    table = [np.quantile(one, levels) if len(one) else levels for one in each]
     return np.stack(table)[np.searchsorted(edges, now, side="right")]
 
 
@@ -126,7 +130,8 @@ def _of_windows(model: Forecaster, windows: ff.Windows, horizon: float) -> tuple
     windows = ff.take_windows(windows, (windows.events >= MIN_EVENTS) & (windows.horizons == horizon))
     inputs = inputs_of(model.scale, windows)
     expected, _ = shares(model.mix, model.tilt, inputs, np, sums)
-    return windows.truth, np.clip(raw_quantiles(model.spread, inputs, expected, np), 0.0, 1.0), expected
+    quantiles = np.clip(raw_quantiles(model.spread, inputs, expected, np), 0.0, 1.0)
+    return windows.truth, quantiles[:, OUTER], expected
 
 
 def judge(held: list[Held], model: Forecaster, windows: ff.Windows, horizon: float) -> tuple[dict, dict]:
@@ -142,14 +147,14 @@ def judge(held: list[Held], model: Forecaster, windows: ff.Windows, horizon: flo
             past = _judged_rows(windows, horizon)
             base = _touched(held, [one.points[key] for one in held])
             table = table_quantiles(windows.shares[past, columns[name]], windows.truth[past], base)
-            ratios[name]["pinball, table"] = said.pinball / quantile_sums(said.truth, table, LEVELS).losses.sum()
+            ratios[name]["pinball, table"] = said.pinball / _pinball(said.truth, table)
     return ratios, {"users": sum(len(one.truth) for one in held), "half life": ff.HALF_LIVES[decayed]} | _own_figures(
         said, _of_windows(model, windows, horizon)
     )
 
 
 class Said(NamedTuple):
-    """What the model said of all held-out cuts: truth, expected (r,), quantiles (r, 3) of the touched pairs; whole,
+    """What the model said of all held-out cuts: truth, expected (r,), quantiles (r, 5) of the touched pairs; whole,
     middle: expected shares and medians of all topics; seconds it took."""
 
     truth: np.ndarray
@@ -161,7 +166,7 @@ class Said(NamedTuple):
 
     @property
     def pinball(self) -> float:
-        return quantile_sums(self.truth, self.quantiles, LEVELS).losses.sum()
+        return _pinball(self.truth, self.quantiles[:, OUTER])
 
 
 def forecast_all(model: Forecaster, held: list[Held], horizon: float) -> Said:
@@ -175,7 +180,7 @@ def forecast_all(model: Forecaster, held: list[Held], horizon: float) -> Said:
         np.concatenate([one.expected for one in forecasts]),
         np.concatenate(quantiles),
         [dense(f, one.at_cut.populations) for one, f in pairs],
-        [_spread_out(one, found[:, 1]) for one, found in zip(held, quantiles, strict=True)],
+        [_spread_out(one, found[:, MIDDLE]) for one, found in zip(held, quantiles, strict=True)],
         seconds,
     )
 
@@ -186,30 +191,39 @@ def _ratios(said: Said, held: list[Held], points: list[np.ndarray]) -> dict[str,
     of_base, of_all = point_sums(said.truth, base), _mae(truth, points)
     return {
         "MAE touched, expected": point_sums(said.truth, said.expected).mae / of_base.mae,
-        "MAE touched, q50": point_sums(said.truth, said.quantiles[:, 1]).mae / of_base.mae,
+        "MAE touched, q50": point_sums(said.truth, said.quantiles[:, MIDDLE]).mae / of_base.mae,
         "MAE all, expected": _mae(truth, said.whole) / of_all,
         "MAE all, q50": _mae(truth, said.middle) / of_all,
         "MSE touched, expected": point_sums(said.truth, said.expected).mse / of_base.mse,
-        "pinball, point": said.pinball / quantile_sums(said.truth, np.stack([base] * 3, 1), LEVELS).losses.sum(),
+        "pinball, point": said.pinball / _pinball(said.truth, np.stack([base] * 3, 1)),
     }
 
 
 def _own_figures(said: Said, past: tuple) -> dict[str, float]:
-    y, q = said.truth, said.quantiles
+    y, q = said.truth, said.quantiles[:, OUTER]
     above = q[:, 0] > 0
+    low, high = interval(said.quantiles)
     return {
         "pairs": len(y),
         "MAE touched, expected": point_sums(y, said.expected).mae,
         "MAE touched, q50": point_sums(y, q[:, 1]).mae,
         "truth is zero": (y == 0).mean(),
-        "coverage": coverage_sums(y, q[:, 0], q[:, 2]).coverage,
+        "interval covers": coverage_sums(y, low, high).coverage,
+        "interval is zero": (high <= 0).mean(),
+        "interval covers elsewhere": coverage_sums(y[high > 0], low[high > 0], high[high > 0]).coverage,
+        "[q10, q90] covers": coverage_sums(y, q[:, 0], q[:, 2]).coverage,
         "coverage attainable": attainable(q),
         "coverage randomised": randomised(past, (y, q, said.expected)),
         "pairs with q10 > 0": above.mean(),
         "coverage where q10 > 0": coverage_sums(y[above], q[above, 0], q[above, 2]).coverage,
-        "at or below q90": quantile_sums(y, q, LEVELS).shares_below[2],
+        "at or below q90": quantile_sums(y, said.quantiles, LEVELS).shares_below[-1],
         "rows per second": len(y) / said.seconds,
     }
+
+
+def _pinball(y: np.ndarray, quantiles: np.ndarray) -> float:
+    """Mean pinball loss, summed over the OUTER levels; quantiles (r, 3)."""
+    return quantile_sums(y, quantiles, LEVELS[list(OUTER)]).losses.sum()
 
 
 def _touched(held: list[Held], parts: list[np.ndarray]) -> np.ndarray:

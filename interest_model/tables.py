@@ -336,7 +336,17 @@ INTEREST_FORECASTS = Table(
             "quantile of the share realised by 5 events or more; null: horizon not learned, or a row rest",
         ),
         _optional("q50", "double", "median; the point forecast for absolute error; null: as q10"),
-        _optional("q90", "double", "quantile; [q10, q90] holds 80 %, more where shares of zero abound; null: as q10"),
+        _optional("q90", "double", "quantile; null: as q10"),
+        _optional(
+            "interval_low",
+            "double",
+            "80 % interval, lower end: q10; where q90 is one and q10 above zero, the 20 % quantile; null: as q10",
+        ),
+        _optional(
+            "interval_high",
+            "double",
+            "its upper end: q90; where q10 is zero, the 80 % quantile, zero where zero is likelier; null: as q10",
+        ),
         _MODEL_VERSION,
     ),
     checks={"share_range": "share between 0 and 1"},

@@ -4,18 +4,20 @@ import math
 
 from pyspark.sql import functions as F
 
+from interest_model.interest.forecast_models import readable
 from interest_model.interest.forecasts import fit_models, plan_of, training_histories
 from interest_model.interest.topics import load_tonight, version_in_force
 from interest_model.job import Night, main
 from interest_model.recommend.consumption import recent
-from interest_model.recommend.model_rows import to_rows
+from interest_model.recommend.model_rows import from_rows, to_rows
 
 
 def run(night: Night) -> None:
     settings, interest, day = night.settings.forecast, night.settings.interest, night.run_date
     before = version_in_force(night.read("forecast_models"), day, included=False)
     made = before.select("run_date").head()
-    if made is not None and (day - made["run_date"]).days < settings.refit_days:
+    young = made is not None and (day - made["run_date"]).days < settings.refit_days
+    if young and readable(from_rows(before.toArrow())):
         night.replace_days("forecast_models", before.where(F.lit(False)))
         return
     known = night.known_events()

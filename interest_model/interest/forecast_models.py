@@ -64,8 +64,8 @@ class Plan(NamedTuple):
 
 class UserForecasts(NamedTuple):
     """Forecasts of n users for one horizon: of each tier the touched topics' ShareForecast (expected shares add up over
-    tiers) and quantiles (r, 3), NaN where no model gives them; came (n,): chance of any event; events (n,): expected
-    number; both NaN without a model."""
+    tiers) and quantiles (r, 5) at forecaster.LEVELS, NaN where no model gives them; came (n,): chance of any event;
+    events (n,): expected number; both NaN without a model."""
 
     shares: list[ShareForecast]
     quantiles: list[np.ndarray]
@@ -103,6 +103,12 @@ def fit(
         model = returning.fit_returns(returning.merge_returns(seen), horizons, plan.return_ridge)
         arrays |= {f"returns/{name}": array for name, array in returning.to_arrays(model).items()}
     return arrays
+
+
+def readable(arrays: dict[str, np.ndarray]) -> bool:
+    """False for stored models of a revision whose networks gave something else."""
+    outputs = [len(array) for name, array in arrays.items() if name.endswith("/spread.b2")]
+    return all(n == len(forecaster.LEVELS) for n in outputs)
 
 
 def _share_arrays(parts: list[ff.Windows], plan: Plan, training: TrainingSettings) -> dict[str, np.ndarray]:
@@ -195,7 +201,7 @@ def _model(arrays: dict, prefix: str, read):
 
 
 def _no_quantiles(shares: ShareForecast) -> np.ndarray:
-    return np.full((len(shares.expected), 3), np.nan)
+    return np.full((len(shares.expected), len(forecaster.LEVELS)), np.nan)
 
 
 def _shares_of_tiers(models, at_cut, topics: Topics, horizon: float, prior_events: float) -> list[ShareForecast]:

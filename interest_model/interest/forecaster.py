@@ -15,7 +15,7 @@ import numpy as np
 
 from interest_model.interest.forecast_features import N_OWN, Features, Windows
 
-LEVELS = np.array([0.1, 0.5, 0.9])  # of the quantiles
+LEVELS = np.array([0.1, 0.2, 0.5, 0.8, 0.9])  # of the quantiles
 _MOST_TILT = 5.0  # logit
 _MOST_TREND = 3.0  # logit over the horizon
 _MOST_DEVIATIONS = 4.0  # inputs are cut there: the networks never saw more
@@ -41,7 +41,7 @@ class Scale(NamedTuple):
 
 class Forecaster(NamedTuple):
     """Parameters of one tier: mix: user -> N_MIXED logits of weights and the tilt of untouched topics; tilt: topic and
-    user -> tilt; spread: topic, user and expected share -> three numbers that make the quantiles."""
+    user -> tilt; spread: topic, user and expected share -> a number for each of the quantiles."""
 
     scale: Scale
     mix: Net
@@ -81,13 +81,25 @@ def expected_shares(model: Forecaster, at_cut: Features, horizon_days: float) ->
 
 
 def quantile_shares(model: Forecaster, at_cut: Features, horizon_days: float, expected: np.ndarray) -> np.ndarray:
-    """(r, 3) quantiles of the realised share at LEVELS, ascending, in [0, 1]; expected (r,): see `expected_shares`.
+    """(r, 5) quantiles of the realised share at LEVELS, ascending, in [0, 1]; expected (r,): see `expected_shares`.
 
     They are of windows with as many events as the training asked for (`forecaster_training`, min_events): the share of
     a window with one event says little of an interest.
     """
     inputs = inputs_of(model.scale, _as_windows(at_cut, horizon_days))
     return np.clip(raw_quantiles(model.spread, inputs, expected, np), 0.0, 1.0)
+
+
+def interval(quantiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(r,), (r,): ends of the 80 % interval of the realised share from (r, 5) quantiles at LEVELS.
+
+    It leaves a tenth out at either end. A bound that holds a tenth of the outcomes or more cannot be left out, as the
+    share of zero of who does not come back to a topic: there the other end alone leaves a fifth out. Where zero alone
+    holds more than four fifths, the interval is zero and covers as many.
+    """
+    q10, q20, _, q80, q90 = quantiles.T
+    low, high = np.where((q90 >= 1.0) & (q10 > 0.0), q20, q10), np.where(q10 <= 0.0, q80, q90)
+    return low, high
 
 
 def parent_shares(
@@ -169,13 +181,14 @@ def shares(mix: Net, tilt: Net, inputs: Inputs, xp, sums):
 
 
 def raw_quantiles(spread: Net, inputs: Inputs, expected, xp):
-    """(r, 3) quantiles before they are held in [0, 1]; distances are in units of the deviation of one event."""
+    """(r, 5) quantiles before they are held in [0, 1]; distances are in units of the deviation of one event."""
     rows = inputs._replace(topics=xp.concatenate([inputs.topics, _expected_values(expected, xp)], axis=1))
     out = xp.clip(_of_rows(spread, rows, xp), -15.0, 15.0)
     unit = xp.sqrt(expected * (1.0 - expected) + 1e-4)  # deviation of one event, with a floor of one per cent
-    middle = expected + unit * out[:, 1]
-    below, above = (unit * xp.log(1.0 + xp.exp(out[:, column])) for column in (0, 2))
-    return xp.stack([middle - below, middle, middle + above], 1)
+    q50 = expected + unit * out[:, 2]
+    steps = [0.5 * unit * xp.log(1.0 + xp.exp(out[:, column])) for column in (0, 1, 3, 4)]
+    q20, q80 = q50 - steps[1], q50 + steps[2]
+    return xp.stack([q20 - steps[0], q20, q50, q80, q80 + steps[3]], 1)
 
 
 def _expected_values(expected, xp):

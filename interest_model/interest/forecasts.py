@@ -8,7 +8,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from interest_model.config import Forecast, Interest
-from interest_model.interest import forecast_models
+from interest_model.errors import DataError
+from interest_model.interest import forecast_models, forecaster
 from interest_model.interest.forecast_models import Plan, Topics, UserForecasts
 from interest_model.interest.forecaster_training import TrainingSettings
 from interest_model.interest.states import state_settings
@@ -21,8 +22,9 @@ from interest_model.recommend.histories import Histories, from_arrow
 REST = "rest"
 _USERS_AT_ONCE = 5_000
 _WHOLE = 2**30  # no history is so long
-_SHARE_DDL = (
-    "user_id string, days_ahead int, tier int, topic_id string, share double, q10 double, q50 double, q90 double"
+_QUANTILES = ("q10", "q50", "q90", "interval_low", "interval_high")
+_SHARE_DDL = "user_id string, days_ahead int, tier int, topic_id string, share double, " + ", ".join(
+    f"{name} double" for name in _QUANTILES
 )
 _RETURN_DDL = "user_id string, days_ahead int, return_probability double, expected_events double"
 
@@ -61,17 +63,25 @@ def fit_models(
 
 
 def load_models(rows: DataFrame) -> tuple[dict[str, np.ndarray], str]:
-    """Named arrays and version from the rows of one night of forecast_models; none and "rule" where there are none."""
+    """Named arrays and version from the rows of one night of forecast_models; none and "rule" where there are none.
+
+    DataError: they are of a revision whose models this one cannot apply."""
     table = rows.toArrow()
     if not table.num_rows:
         return {}, "rule"
-    return model_rows.from_rows(table), table.column("model_version")[0].as_py()
+    arrays, version = model_rows.from_rows(table), table.column("model_version")[0].as_py()
+    if not forecast_models.readable(arrays):
+        raise DataError(
+            f"table forecast_models: {version} was made by another revision of this package",
+            "run the step forecast_models, which fits them anew",
+        )
+    return arrays, version
 
 
 def share_rows(
     histories: DataFrame, topics: Topics, at_day: float, settings: Forecast, states: StateSettings, arrays: dict
 ) -> DataFrame:
-    """Rows user_id, days_ahead, tier, topic_id, share, q10, q50, q90 of every user of `histories`.
+    """Rows of interest_forecasts, but for run_date and model_version, of every user of `histories`.
 
     A user's rows of a tier sum to one, and children to their parent: beside the touched topics stands a row "rest" for
     all that lies below no touched topic of tier 1, and "rest of TOPIC" for what lies below a touched topic of a tier
@@ -119,7 +129,7 @@ def _rest_of_parents(found: UserForecasts, topics: Topics, tier: int):
 def _batch(users: Histories, days: int, tier: int, columns) -> pa.RecordBatch:
     rows, names, shares, quantiles = columns
     n = len(rows)
-    given = np.full((n, 3), np.nan) if quantiles is None else quantiles
+    given = [np.full(n, np.nan)] * len(_QUANTILES) if quantiles is None else _named(quantiles)
     arrays = {
         "user_id": pa.array(users.user_ids, pa.string()).take(pa.array(rows)),
         "days_ahead": pa.array(np.full(n, days, dtype=np.int32)),
@@ -127,8 +137,13 @@ def _batch(users: Histories, days: int, tier: int, columns) -> pa.RecordBatch:
         "topic_id": pa.array(names, pa.string()),
         "share": pa.array(np.minimum(shares, 1.0), pa.float64()),
     }
-    arrays |= {name: nullable(given[:, k]) for k, name in enumerate(("q10", "q50", "q90"))}
+    arrays |= {name: nullable(one) for name, one in zip(_QUANTILES, given, strict=True)}
     return pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
+
+
+def _named(quantiles: np.ndarray) -> list[np.ndarray]:
+    """The columns _QUANTILES of (r, 5) quantiles at the forecaster's LEVELS."""
+    return [quantiles[:, 0], quantiles[:, 2], quantiles[:, 4], *forecaster.interval(quantiles)]
 
 
 def return_rows(histories: DataFrame, topics: Topics, at_day: float, settings: Forecast, arrays: dict) -> DataFrame:

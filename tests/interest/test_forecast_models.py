@@ -36,6 +36,12 @@ def test_users_of_long_histories_are_expected_to_go_on_as_they_did():
         assert found.events.sum() == pytest.approx(days * rates.sum(), rel=0.1)
 
 
+def test_models_whose_networks_give_other_numbers_are_not_readable():
+    assert forecast_models.readable({}) and forecast_models.readable({"returns/knots": np.zeros((3, 9))})
+    assert forecast_models.readable({"1/spread.b2": np.zeros(5), "2/spread.b2": np.zeros(5), "2/mix.b2": np.zeros(3)})
+    assert not forecast_models.readable({"1/spread.b2": np.zeros(5), "2/spread.b2": np.zeros(3)})
+
+
 def test_a_cut_reads_what_a_night_would_have_read():
     whole = histories({"a": [(0, AT_DAY - age) for age in range(600, 0, -1)], "b": [(1, AT_DAY - 2)]})
     known = PLAN.as_of(whole, AT_DAY - 30)

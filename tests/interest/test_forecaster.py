@@ -140,7 +140,7 @@ def test_better_than_every_baseline_on_strangers(model, strangers):
     judged = (events >= 5)[at_cut.users]
     y = truth.toarray()[at_cut.users, at_cut.topics][judged]
     expected = fc.expected_shares(model, at_cut, 28.0).expected
-    middle = fc.quantile_shares(model, at_cut, 28.0, expected)[:, 1]
+    middle = fc.quantile_shares(model, at_cut, 28.0, expected)[:, 2]
     baselines = [point_sums(y, at_cut.shares[judged, column].astype(float)) for column in range(ff.N_MIXED)]
     assert point_sums(y, expected[judged]).mse < 0.9 * min(one.mse for one in baselines)
     assert point_sums(y, middle[judged]).mae < 0.95 * min(one.mae for one in baselines)
@@ -156,9 +156,23 @@ def test_quantiles_are_calibrated_on_strangers(model, strangers):
         sums = quantile_sums(y, quantiles[judged], fc.LEVELS)
         strictly = (y[:, None] < quantiles[judged]).mean(axis=0)  # mass at zero: a level lies between the two
         assert (strictly - 0.05 < fc.LEVELS).all() and (fc.LEVELS < sums.shares_below + 0.05).all()
+        low, high = fc.interval(quantiles[judged])
+        inside = (y >= low) & (y <= high)
         above = quantiles[judged, 0] > 0
-        inside = (y >= quantiles[judged, 0]) & (y <= quantiles[judged, 2])
         assert 0.72 < inside[above].mean() < 0.88
+        assert 0.75 < inside[high > 0].mean() < 0.85 and 0.1 < above.mean() < 0.9  # with mass at zero and without
+
+
+def test_an_interval_leaves_out_a_tenth_at_each_end_or_a_fifth_at_one():
+    ends = {
+        (0.1, 0.2, 0.3, 0.4, 0.5): (0.1, 0.5),
+        (0.0, 0.0, 0.3, 0.4, 0.5): (0.0, 0.4),
+        (0.0, 0.0, 0.0, 0.0, 0.5): (0.0, 0.0),  # zero alone is four fifths or more
+        (0.1, 0.2, 0.3, 1.0, 1.0): (0.2, 1.0),
+        (0.0, 0.2, 0.5, 0.8, 1.0): (0.0, 0.8),
+    }
+    low, high = fc.interval(np.array(list(ends)))
+    assert list(zip(low, high, strict=True)) == list(ends.values())
 
 
 def test_nothing_after_the_cut_moves_a_forecast(model, strangers):
@@ -240,6 +254,8 @@ def test_any_histories_have_shares_that_sum_to_one_and_ordered_quantiles(model, 
     assert fc.dense(found, everybody()).sum(axis=1) == pytest.approx(1.0, abs=1e-6)
     quantiles = fc.quantile_shares(model, at_cut, horizon, found.expected)
     assert (np.diff(quantiles, axis=1) >= 0).all() and (quantiles >= 0).all() and (quantiles <= 1).all()
+    low, high = fc.interval(quantiles)
+    assert (quantiles[:, 0] <= low).all() and (low <= high).all() and (high <= quantiles[:, -1]).all()
 
 
 def test_nothing_to_train_on_is_refused():

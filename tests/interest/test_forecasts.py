@@ -1,19 +1,24 @@
 """Forecast rows over Spark: they add up, say what the numerical core says, and know nothing of the day after."""
 
+from datetime import date
+
 import numpy as np
 import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 
 from interest_model.config import load_settings
+from interest_model.errors import DataError
 from interest_model.interest import forecast_models
 from interest_model.interest.forecast_models import Topics
 from interest_model.recommend.histories import from_arrow
+from interest_model.recommend.model_rows import to_rows, version_of
 from interest_model.recommend.popularity import ItemCounts
 
 pytestmark = pytest.mark.spark
 AT_DAY = 20_454.0
 SCHEMA = "user_id string, items array<int>, days array<double>, weights array<double>"
+QUANTILES = ("q10", "q50", "q90", "interval_low", "interval_high")
 SETTINGS = load_settings(overrides=["forecast.steps=20", "forecast.training_cuts=3"])
 
 
@@ -81,10 +86,24 @@ def test_each_tier_sums_to_one_and_children_to_their_parent(spark, topics, fitte
 def test_quantiles_are_there_with_a_model_and_only_on_topics(spark, topics, fitted):
     for row in rows_of(spark, topics, fitted):
         if row["topic_id"].startswith("rest"):
-            assert row["q10"] is row["q50"] is row["q90"] is None
+            assert all(row[name] is None for name in QUANTILES)
         else:
             assert 0 <= row["q10"] <= row["q50"] <= row["q90"] <= 1
-    assert all(row["q50"] is None for row in rows_of(spark, topics, {}))
+            assert row["q10"] <= row["interval_low"] <= row["interval_high"] <= row["q90"]
+            assert row["q10"] == 0 or row["interval_high"] == row["q90"]
+    assert all(row[name] is None for row in rows_of(spark, topics, {}) for name in QUANTILES)
+
+
+def test_models_of_another_revision_are_named(spark, fitted):
+    from interest_model.interest.forecasts import load_models
+
+    def stored(arrays):
+        return spark.createDataFrame(to_rows(arrays, date(2026, 1, 9), "forecast"))
+
+    arrays, version = load_models(stored(fitted))
+    assert arrays.keys() == fitted.keys() and version == version_of(fitted, "forecast")
+    with pytest.raises(DataError, match="table forecast_models: forecast-.* another revision(?s:.*)run the step"):
+        load_models(stored(fitted | {"1/spread.b2": fitted["1/spread.b2"][:3]}))
 
 
 def test_who_keeps_to_two_topics_is_expected_to_go_on(spark, topics, fitted):
