@@ -161,7 +161,7 @@ class Storage:
 
     def _create(self, table: Table) -> None:
         if self.exists(table.name):
-            return
+            return self._check_columns(table)
         builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table.name)).comment(table.grain)
         for column in table.columns:
             builder = builder.addColumn(column.name, column.type, nullable=column.nullable, comment=column.comment)
@@ -170,6 +170,17 @@ class Storage:
         builder.partitionedBy(*table.partition).execute()
         for name, rule in table.checks.items():
             self.spark.sql(f"ALTER TABLE delta.`{self.path(table.name)}` ADD CONSTRAINT {name} CHECK ({rule})")
+
+    def _check_columns(self, table: Table) -> None:
+        """ContractError where the table was made by a revision that knew less of its columns."""
+        held = set(self._snapshot(table.name).schema().fieldNames())
+        missing = [f"{column.name} {column.type}" for column in table.columns if column.name not in held]
+        if missing:
+            raise ContractError(
+                f"table {table.name}: has no {', '.join(missing)}: an earlier revision of this package made it",
+                f"add them: interest-model sql --warehouse {self.root} "
+                f'"alter table delta.\\`{self.path(table.name)}\\` add columns ({", ".join(missing)})"',
+            )
 
     def _commit(self, table: Table, ordered: DataFrame, where: str, expected: int, gather: bool) -> None:
         writer = ordered.write.format("delta").mode("overwrite").option("replaceWhere", where)
@@ -195,8 +206,11 @@ class Storage:
 
     def _newest_version(self, name: str) -> int:
         """The table's newest version, -1 where there is none. Asks Delta's own log: no Spark job, unlike history()."""
+        return self._snapshot(name).version()
+
+    def _snapshot(self, name: str):
         none = self.spark._jvm.scala.Option.empty()
-        return self._delta_log(name).update(False, none, none).version()
+        return self._delta_log(name).update(False, none, none)
 
     def _delta_log(self, name: str):
         return self.spark._jvm.org.apache.spark.sql.delta.DeltaLog.forTable(self.spark._jsparkSession, self.path(name))

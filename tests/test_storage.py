@@ -144,6 +144,17 @@ def test_columns_come_in_contract_order_whatever_order_the_frame_has(spark):
     assert tuple(fit_contract(BY_NAME[NAME], shuffled).columns) == BY_NAME[NAME].names
 
 
+def test_a_table_that_lacks_columns_of_today_is_named_with_what_adds_them(spark, storage):
+    older = ranks(spark, DAY, 2).drop("reason", "segment")
+    older.write.format("delta").partitionBy("run_date").save(storage.path(NAME))
+    with pytest.raises(ContractError, match="has no segment string, reason string(?s:.*)alter table") as told:
+        storage.replace_days(NAME, ranks(spark, NEXT, 4), [NEXT])
+    command = str(told.value).rsplit('"', 2)[1].replace("\\`", "`")
+    spark.sql(command)
+    assert storage.replace_days(NAME, ranks(spark, NEXT, 4), [NEXT]) == 4
+    assert storage.read(NAME).where("segment = 'all'").count() == 4
+
+
 def test_insert_missing_adds_new_keys_once_and_never_changes_old_rows(spark, storage):
     old = spark.sql("select 'a' text_hash, 'e' encoder, string(null) error, array(float(1)) embedding")
     more = spark.sql(
