@@ -10,6 +10,7 @@ from scipy.special import gammaln
 from interest_model.evaluation.forecast_metrics import best_threshold, class_sums, point_sums
 from interest_model.interest.returning import (
     RATE_HALF_LIVES,
+    Reach,
     ReturnModel,
     ReturnWindows,
     fit_returns,
@@ -59,17 +60,23 @@ def print_returns(name: str, histories: Histories, until: float) -> None:
 
 def fitted(histories: Histories, cuts: list[float]) -> Fitted:
     """Of windows after the cuts, the latest first."""
-    past = merge_returns([return_windows(histories, cut, HORIZONS) for cut in cuts])
+    reach = whole_log(histories)
+    past = merge_returns([return_windows(histories, cut, HORIZONS, reach) for cut in cuts])
     start = time.perf_counter()
-    model = fit_returns(past, HORIZONS)
+    model = fit_returns(past, HORIZONS, reach)
     seconds = time.perf_counter() - start
     half_life = best_rate([rates(histories, cuts, one) for one in RATE_HALF_LIVES], past)
     return Fitted(model, seconds, half_life, fit_bg_nbd(*recency_frequency(histories, cuts[0] + HORIZONS[-1])))
 
 
+def whole_log(histories: Histories) -> Reach:
+    """All events of all users are read at every cut."""
+    return Reach(histories.days.min(), np.inf, histories.days.size + 1)
+
+
 def said(learned: Fitted, histories: Histories, cuts) -> Said:
     """Of the users of `return_windows` at all cuts."""
-    windows = merge_returns([return_windows(histories, cut, HORIZONS) for cut in cuts])
+    windows = merge_returns([return_windows(histories, cut, HORIZONS, whole_log(histories)) for cut in cuts])
     chance, number = returns(learned.model, windows.values)
     daily, rate = (rates(histories, cuts, learned.half_life, of_days)[:, None] * HORIZONS for of_days in (True, False))
     purchases = [recency_frequency(histories, cut) for cut in cuts]

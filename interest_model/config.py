@@ -113,6 +113,7 @@ class Topics:
     seed: int
 
     def __post_init__(self) -> None:
+        at_least(self, 0, "seed")
         one_of(self, origin=("auto", "categories", "embeddings"))
         within(self, 2, 4, "max_tiers")
         if not 2 <= len(self.branching) <= 4:
@@ -194,6 +195,7 @@ class Forecast:
     seed: int
 
     def __post_init__(self) -> None:
+        at_least(self, 0, "seed")
         at_least(self, 1, "horizons_days", "refit_days", "training_users", "training_cuts", "hidden", "steps")
         at_least(self, 1, "min_events", "most_rows")
         ascending(self, "horizons_days")
@@ -234,6 +236,7 @@ class Evaluation:
     new_item_days: int
 
     def __post_init__(self) -> None:
+        at_least(self, 0, "seed")
         at_least(self, 1, "horizons_days", "cutoffs", "bootstrap_replicates")
         ascending(self, "horizons_days", "cutoffs")
         if METRICS_AT not in self.cutoffs:

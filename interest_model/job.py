@@ -21,7 +21,7 @@ from interest_model import errors
 from interest_model.claim import Claim, default_owner
 from interest_model.config import Settings, load_settings
 from interest_model.errors import InterestModelError, SetupError, UsageError
-from interest_model.flow import STEPS
+from interest_model.flow import JOBS, STEPS
 from interest_model.history.known import events_known
 from interest_model.job_arguments import add_night_arguments
 from interest_model.privacy import KEY_FILE, Keys, keys_of_tables, note_user_key
@@ -222,6 +222,8 @@ def main(
 
 
 def run_alone(job: str, function: Callable[[Night], None], options: argparse.Namespace) -> None:
+    if options.dry_run and job not in JOBS:
+        raise UsageError(f"--dry-run: {job} is no step of a night, and has nothing to tell of", "leave it out")
     night = open_night(options, options.run_date)
     if options.dry_run:
         describe_steps(night, [job])

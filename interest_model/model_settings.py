@@ -79,6 +79,7 @@ class FitSettings:
     shards: int
 
     def __post_init__(self) -> None:
+        at_least(self, 0, "seed")
         one_of(self, target=("next", "window"), query=("event", "night"), long_histories=("latest", "segments"))
         at_least(self, 1, "epochs", "batch_size", "ensemble", "negatives", "softmax_items", "report_batches")
         at_least(self, 1, "history_length", "validation_users", "rows_per_part", "shards")

@@ -47,6 +47,7 @@ class Ranker:
     prior_weights: dict[str, dict[str, float]]
 
     def __post_init__(self) -> None:
+        at_least(self, 0, "seed")
         at_least(self, 1, "history_length", "seen_length", "transition_reach", "neighbours", "ease_max_items")
         at_least(self, 1, "pool_items", "tuning_days", "tuning_users", "lesson_days", "lesson_users")
         at_least(self, 1, "boosting_forests", "boosting_rounds", "boosting_misses")

@@ -90,6 +90,10 @@ class Storage:
             self._resolved[name] = self._newest_version(name)
         return self._resolved[name]
 
+    def table_id(self, name: str) -> str:
+        """What tells this table from all others, whatever their versions: drawn by Delta when it was created."""
+        return self._snapshot(name).metadata().id()
+
     def read(self, name: str) -> DataFrame:
         """The table as it stood at its first reading; an empty frame where it was never written."""
         if name not in self._resolved and not self.exists(name):

@@ -16,7 +16,8 @@ def options(raw: Path, warehouse: Path, first: date, last: date | None = None, *
         ["--run-date", str(first), "--to", str(last or first), "--source", "shop", "--raw", str(raw)]
         + ["--warehouse", str(warehouse), "--set", "tracking.enabled=false"]
         # the sample is nine days old: forecasts are learned all the same, in a few steps; trees cost time
-        + ["--set", "forecast.warm_up_days=1", "--set", "forecast.steps=20", "--set", "ranker.lessons=0"]
+        + ["--set", "forecast.warm_up_days=1", "--set", "forecast.training_cuts=1", "--set", "forecast.steps=20"]
+        + ["--set", "ranker.lessons=0"]
     )
     settings = given.set + list(more.pop("set", []))
     return argparse.Namespace(**(vars(given) | more | {"set": settings}))

@@ -25,7 +25,8 @@ def start_night(raw: Path, warehouse: Path, log: Path, *more: str) -> subprocess
     """`interest-model run` of the second night as a process group of its own; its output goes to `log`."""
     command = [sys.executable, "-m", "interest_model.cli", "run", "--run-date", str(SECOND), "--source", "shop"]
     command += ["--raw", str(raw), "--warehouse", str(warehouse), "--set", "tracking.enabled=false"]
-    command += ["--set", "forecast.warm_up_days=1", "--set", "forecast.steps=20", *more]  # as tests.nights
+    command += ["--set", "forecast.warm_up_days=1", "--set", "forecast.training_cuts=1"]
+    command += ["--set", "forecast.steps=20", *more]  # as tests.nights
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     with log.open("w") as output:
         return subprocess.Popen(

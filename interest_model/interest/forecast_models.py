@@ -10,8 +10,9 @@ from interest_model.interest import forecast_features as ff
 from interest_model.interest import forecaster, returning
 from interest_model.interest.forecaster import ShareForecast
 from interest_model.interest.forecaster_training import TrainingSettings, train
+from interest_model.interest.returning import Reach
 from interest_model.interest.states_of_users import StateSettings
-from interest_model.recommend.histories import Histories, between, latest
+from interest_model.recommend.histories import Histories
 from interest_model.recommend.popularity import ItemCounts, decayed
 
 LEARNED_CUTS = 4  # a horizon seen after fewer past cuts: models lose to the rule (the sample shop's first 84 nights)
@@ -54,12 +55,9 @@ class Plan(NamedTuple):
         """How far back the cuts go."""
         return self.horizons[-1] + self.step_days * (self.cuts - 1)
 
-    def as_of(self, users: Histories, cut: float) -> Histories:
-        """What a night at the cut would have read of the same users, had all events before it arrived by then and the
-        items and topics been tonight's: late events count by their time, items last seen before tonight's lookback_days
-        not at all. From what tonight reads of the users it could not be told: of who has more events than that, the
-        fewer before the cut, the more came after it."""
-        return latest(between(users, cut - self.lookback_days, cut), self.history_length)
+    def reach(self, users: Histories, at_day: float) -> Reach:
+        """users: all their events that the cuts reach back to."""
+        return Reach(users.days.min(initial=at_day), self.lookback_days, self.history_length)
 
 
 class UserForecasts(NamedTuple):
@@ -83,32 +81,46 @@ def fit(
     One share model per tier ("1/mix.w1", ...) for the horizons that it learned ("1/horizons"), one of returns
     ("returns/knots", ...).
     """
-    first = users.days.min(initial=at_day) + plan.warm_up_days
+    reach = plan.reach(users, at_day)
+    first = reach.first_day + plan.warm_up_days
     cuts = ff.training_cuts(at_day, plan.horizons, plan.cuts, plan.step_days, first)
-    # a young log has seen what follows in a week, not yet in a month
-    horizons = np.array([one for one in plan.horizons if any(cut + one <= at_day for cut in cuts)])
     windows: list[list[ff.Windows]] = [[] for _ in topics.ids]
-    seen = []
     for cut, own in cuts.items():
-        past = plan.as_of(users, cut)
+        past = reach.as_of(users, cut)
         for tier, kept in enumerate(windows):
             made = _windows(past, users, topics, tier, (cut, own), states, training.seed)
             windows[tier] = _within_rows(kept + made, ROWS_KEPT * training.most_rows)
-        if cut + horizons[-1] <= at_day:
-            seen.append(returning.return_windows(users, cut, horizons, past))
     arrays: dict[str, np.ndarray] = {}
     for tier, parts in enumerate(windows, start=1):
         arrays |= {f"{tier}/{name}": array for name, array in _share_arrays(parts, plan, training).items()}
-    if sum(len(one.events) for one in seen):
-        model = returning.fit_returns(returning.merge_returns(seen), horizons, plan.return_ridge)
-        arrays |= {f"returns/{name}": array for name, array in returning.to_arrays(model).items()}
-    return arrays
+    return arrays | {f"returns/{name}": one for name, one in _return_arrays(users, cuts, at_day, plan).items()}
+
+
+def _return_arrays(users: Histories, cuts: dict[float, list[float]], at_day: float, plan: Plan) -> dict:
+    """The model of returns for the horizons seen after enough cuts: a young log has seen what follows in a week, not
+    yet in a month; none where nobody had acted."""
+    after = [horizon for own in cuts.values() for horizon in own]
+    horizons = np.array([one for one in plan.horizons if _learned(after.count(one), plan)])
+    if not len(horizons):
+        return {}
+    reach = plan.reach(users, at_day)
+    seen = [returning.return_windows(users, cut, horizons, reach, at_day) for cut in cuts]
+    merged = returning.merge_returns(seen)
+    if not len(merged.events):
+        return {}
+    return returning.to_arrays(returning.fit_returns(merged, horizons, reach, plan.return_ridge))
+
+
+def _learned(cuts: int, plan: Plan) -> bool:
+    """After so many past cuts, or all that the plan asks for, a horizon is seen often enough."""
+    return cuts >= min(LEARNED_CUTS, plan.cuts)
 
 
 def readable(arrays: dict[str, np.ndarray]) -> bool:
-    """False for stored models of a revision whose networks gave something else."""
+    """False for stored models of a revision whose networks gave something else, or that knew less of what they read."""
     outputs = [len(array) for name, array in arrays.items() if name.endswith("/spread.b2")]
-    return all(n == len(forecaster.LEVELS) for n in outputs)
+    whole = "returns/knots" not in arrays or "returns/reach" in arrays
+    return whole and all(n == len(forecaster.LEVELS) for n in outputs)
 
 
 def _share_arrays(parts: list[ff.Windows], plan: Plan, training: TrainingSettings) -> dict[str, np.ndarray]:
@@ -148,7 +160,7 @@ def learned_horizons(windows: ff.Windows, plan: Plan) -> np.ndarray:
     """Those of the plan's horizons, ascending, with windows after LEARNED_CUTS past cuts or all that the plan asks for:
     a network says something of every horizon, and of one that it hardly saw nothing true."""
     cuts = [len(np.unique(windows.cuts[windows.horizons == one])) for one in plan.horizons]
-    return np.array(plan.horizons)[np.array(cuts) >= min(LEARNED_CUTS, plan.cuts)]
+    return np.array(plan.horizons)[[_learned(one, plan) for one in cuts]]
 
 
 def forecast(
@@ -186,7 +198,7 @@ def _returns(users: Histories, at_day: float, horizons: tuple[float, ...], model
     chance, number = np.full((2, users.n_users, len(horizons)), np.nan)
     if model is None:
         return chance, number
-    found = returning.returns(model, returning.return_values(users, at_day))
+    found = returning.of_users(model, users, at_day)
     acted = users.lengths > 0
     for place, horizon in enumerate(horizons):
         known = np.flatnonzero(model.horizons == horizon)

@@ -1,6 +1,7 @@
 """Labels of topics: class-based TF-IDF over the texts of their items. No Spark."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -16,8 +17,12 @@ from interest_model.interest.topic_tree import TopicTree
 LABEL_WORDS = 3
 KEYWORDS = 8
 NO_LANGUAGE = "none"
+# vowel signs and accents that are written apart, which \w leaves out, and the joiners within words of Persian and Hindi
+_MARKS = "".join(sign for sign in map(chr, range(0x300, 0x10000)) if unicodedata.category(sign) in ("Mn", "Mc"))
+IN_WORDS = rf"[\w{re.escape(_MARKS)}\u200c\u200d]"
 # a word starts with a letter, has two characters or more, and may hold digits, hyphens and apostrophes
-_WORD = re.compile(r"[^\W\d_](?:[\w'-]*\w)")
+_WORD = re.compile(rf"[^\W\d_](?:(?:{IN_WORDS}|['-])*{IN_WORDS})")
+_TURKISH = str.maketrans({"I": "\u0131", "\u0130": "i"})
 
 
 class Words(NamedTuple):
@@ -49,13 +54,24 @@ def count_words(texts: Sequence[str | None], language: str) -> Words:
     """
     check_language(language)
     stopped = _stop_words(language)
-    texts = ["" if text is None else text.replace("\u2019", "'").lower() for text in texts]
-    read = [[word for word in _WORD.findall(text) if word not in stopped] for text in texts]
+    read = [[word for word in _WORD.findall(_lower(text or "", language)) if word not in stopped] for text in texts]
     if not any(read):
         return Words(sparse.csr_matrix((len(texts), 0), dtype=np.float32), np.array([], object), np.array([], object))
     counter = CountVectorizer(analyzer=list, dtype=np.float32)
     forms = counter.fit_transform(read)
     return _by_stem(forms.tocsr(), counter.get_feature_names_out(), language)
+
+
+def composed(text: str) -> str:
+    """The text with accents in one sign with their letter, where there is such a sign: to readers both look alike."""
+    return unicodedata.normalize("NFC", text)
+
+
+def _lower(text: str, language: str) -> str:
+    text = composed(text).replace("\u2019", "'")
+    if language == "turkish":
+        return text.translate(_TURKISH).lower()
+    return text.lower().replace("i\u0307", "i")  # what lower() makes of a capital i with a dot
 
 
 def _stop_words(language: str) -> frozenset[str]:

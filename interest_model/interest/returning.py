@@ -11,27 +11,55 @@ import numpy as np
 from scipy.special import expit, log_expit
 
 from interest_model.interest.strength import decay
-from interest_model.recommend.histories import Histories, between
+from interest_model.recommend.histories import Histories, between, latest
 
 RATE_HALF_LIVES = (1.0, 3.0, 7.0, 28.0, 112.0)  # days
+_COUNTED_DAYS = 365.0  # counts are as of so many days
+_LEAST_SEEN_DAYS = 1.0
+_ROUNDING_DAYS = 1e-6
 _KNOTS = 6  # of each smooth input at most
 _NEWTON_STEPS = 30
 _MOST_LOG_EVENTS = 12.0
 
 
+class Reach(NamedTuple):
+    """How far back a night reads of a user: to the log's first_day (days since 1970-01-01 UTC), lookback_days at most,
+    the latest history_length events of them."""
+
+    first_day: float
+    lookback_days: float
+    history_length: int
+
+    def as_of(self, users: Histories, cut_day: float) -> Histories:
+        """What a night at the cut would have read of the same users, had all events before it arrived by then and the
+        items and topics been tonight's: late events count by their time, items last seen before tonight's lookback_days
+        not at all. From what tonight reads of the users it could not be told: of who has more events than that, the
+        fewer before the cut, the more came after it."""
+        return latest(between(users, cut_day - self.lookback_days, cut_day), self.history_length)
+
+    def seen_days(self, known: Histories, cut_day: float) -> np.ndarray:
+        """(n,) days before the cut of which all events of each user are known; known: what was read at the cut."""
+        seen = np.full(known.n_users, min(cut_day - self.first_day, self.lookback_days))
+        full = known.lengths >= self.history_length
+        seen[full] = np.minimum(seen[full], cut_day - known.days[known.indptr[:-1][full]])
+        return np.maximum(seen, _LEAST_SEEN_DAYS)
+
+
 class ReturnWindows(NamedTuple):
-    """n users at past cuts: values (n, f), see `return_values`; events (n, h): events in each part of the time after
-    the cut, parts end at the horizons."""
+    """n users at past cuts: values (n, f), see `return_values`; events (n, h) float: events in each part of the time
+    after the cut, parts end at the horizons; NaN: the part had not ended."""
 
     values: np.ndarray
     events: np.ndarray
 
 
 class ReturnModel(NamedTuple):
-    """horizons (h,) days, ascending; knots (f, k): corners of the piecewise linear inputs, by value; mean, scale (c,):
-    of those inputs; hazard, log_events (h, c + 1): coefficients of each part, the intercept first."""
+    """horizons (h,) days, ascending; reach (3,): the fields of `Reach`; knots (f, k): corners of the piecewise linear
+    inputs, by value; mean, scale (c,): of those inputs; hazard, log_events (h, c + 1): coefficients of each part, the
+    intercept first."""
 
     horizons: np.ndarray
+    reach: np.ndarray
     knots: np.ndarray
     mean: np.ndarray
     scale: np.ndarray
@@ -39,13 +67,16 @@ class ReturnModel(NamedTuple):
     log_events: np.ndarray
 
 
-def return_values(histories: Histories, cut_day: float) -> np.ndarray:
+def return_values(histories: Histories, cut_day: float, seen_days: np.ndarray | float) -> np.ndarray:
     """(n, f) float64 inputs from each user's events before cut_day (days since 1970-01-01 UTC); zeros without any.
 
     Logs of: days since the latest event; decayed events and decayed days acted, by RATE_HALF_LIVES; events; days
     acted; silence in units of the user's mean gap. Then the part of the decayed days acted that fall on the weekday
-    after the cut. A day is 24 hours, counted back from the cut. Days since the first event are left out: they grow with
-    the log, so that a fit would not carry over.
+    after the cut. A day is 24 hours, counted back from the cut.
+
+    seen_days (n,) or one for all: the days before the cut that the events were read of. Decayed sums are as of a log
+    without beginning (over 1 - 2^(-seen / half life)), counts as of _COUNTED_DAYS: as they stand they grow with the
+    log, and what past cuts of a younger one teach would say too much tonight. Days since the first event are left out.
     """
     known = between(histories, -np.inf, cut_day)
     n, rows, days = known.n_users, known.rows, known.days
@@ -59,26 +90,37 @@ def return_values(histories: Histories, cut_day: float) -> np.ndarray:
     last = np.where(acted, last, 0.0)
     active = np.bincount(rows, fresh, n)
     gap = (first - last + 1.0) / np.maximum(active, 1.0)
-    rates = [np.bincount(rows, decay(age, one), n) for one in RATE_HALF_LIVES]
-    rates += [np.bincount(rows, decay(age, one) * fresh, n) for one in RATE_HALF_LIVES]
-    logs = [np.log1p(one) for one in (last, *rates, known.lengths, active, last / gap)]
+    held = [1.0 - decay(seen_days, one) for one in RATE_HALF_LIVES]
+    rates = [np.bincount(rows, decay(age, one), n) / part for one, part in zip(RATE_HALF_LIVES, held, strict=True)]
+    days_of_28 = np.bincount(rows, decay(age, 28.0) * fresh, n)
+    rates += [
+        np.bincount(rows, decay(age, one) * fresh, n) / part for one, part in zip(RATE_HALF_LIVES, held, strict=True)
+    ]
+    counts = [one * (_COUNTED_DAYS / seen_days) for one in (known.lengths, active)]
+    logs = [np.log1p(one) for one in (last, *rates, *counts, last / gap)]
     same_day = np.bincount(rows, decay(age, 28.0) * fresh * (day % 7 == 6), n)
-    return np.stack([*logs, same_day / (rates[-2] + 0.5)], axis=1) * acted[:, None]
+    return np.stack([*logs, same_day / (days_of_28 + 0.5)], axis=1) * acted[:, None]
 
 
 def return_windows(
-    histories: Histories, cut_day: float, horizons: np.ndarray, known: Histories | None = None
+    histories: Histories, cut_day: float, horizons: np.ndarray, reach: Reach, until_day: float = np.inf
 ) -> ReturnWindows:
     """Users with an event before the cut, and what they did in the parts of the time after it that end at the horizons.
 
-    The histories must reach to the last horizon. known: what was read of the same users at the cut; None: all of it.
-    Put parts together by `merge_returns`.
+    histories: all events of the users before until_day (and after it: they are not looked at); of those before the cut,
+    what a night would have read is looked at. Put parts together by `merge_returns`.
     """
-    known = histories if known is None else known
-    acted = between(known, -np.inf, cut_day).lengths > 0
+    known = reach.as_of(histories, cut_day)
+    acted = known.lengths > 0
     edges = cut_day + np.concatenate([[0.0], horizons])
-    parts = [between(histories, start, end).lengths for start, end in zip(edges[:-1], edges[1:], strict=True)]
-    return ReturnWindows(return_values(known, cut_day)[acted], np.stack(parts, axis=1)[acted])
+    parts = [
+        between(histories, start, end).lengths
+        if end <= until_day + _ROUNDING_DAYS
+        else np.full(histories.n_users, np.nan)
+        for start, end in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    values = return_values(known, cut_day, reach.seen_days(known, cut_day))
+    return ReturnWindows(values[acted], np.stack(parts, axis=1).astype(np.float64)[acted])
 
 
 def merge_returns(parts: list[ReturnWindows]) -> ReturnWindows:
@@ -88,11 +130,13 @@ def merge_returns(parts: list[ReturnWindows]) -> ReturnWindows:
     return ReturnWindows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def fit_returns(windows: ReturnWindows, horizons: np.ndarray, ridge: float = 30.0) -> ReturnModel:
-    """The regressions of all parts. ridge: penalty on squared coefficients of scaled inputs; of the numbers of events
-    times their variance over their mean (quasi-likelihood, Wedderburn 1974): events of one basket are not independent.
+def fit_returns(windows: ReturnWindows, horizons: np.ndarray, reach: Reach, ridge: float = 30.0) -> ReturnModel:
+    """The regressions of all parts, each from the windows in which it had ended.
 
-    Raises ValueError without windows, or where the horizons do not ascend.
+    reach: of the windows. ridge: penalty on squared coefficients of scaled inputs; of the numbers of events times their
+    variance over their mean (quasi-likelihood, Wedderburn 1974): events of one basket are not independent.
+
+    Raises ValueError without windows, or where the horizons do not ascend, or a part had ended in none of the windows.
     """
     if not len(windows.events) or np.any(np.diff(horizons) <= 0):
         raise ValueError(f"fit_returns: {len(windows.events)} windows, horizons {list(horizons)} (must ascend)")
@@ -101,11 +145,23 @@ def fit_returns(windows: ReturnWindows, horizons: np.ndarray, ridge: float = 30.
     mean, scale = bent.mean(axis=0), bent.std(axis=0)
     scale = np.where(scale > 1e-9, scale, 1.0)
     inputs = _with_intercept((bent - mean) / scale)
-    away = np.cumsum(windows.events, axis=1) - windows.events == 0
-    parts = list(zip(windows.events.T, away.T, strict=True))
-    hazard = [_fit(inputs[at_risk], came[at_risk] > 0, ridge, _logistic) for came, at_risk in parts]
-    log_events = [_fit(inputs, came, ridge * _dispersion(came), _poisson) for came in windows.events.T]
-    return ReturnModel(np.asarray(horizons, float), knots, mean, scale, np.stack(hazard), np.stack(log_events))
+    ended = np.isfinite(windows.events)
+    if not ended.any(axis=0).all():
+        raise ValueError(f"fit_returns: no window in which each part of the horizons {list(horizons)} had ended")
+    away = np.cumsum(windows.events, axis=1) - windows.events == 0  # NaN where the part had not ended
+    hazard, log_events = [], []
+    for came, known, at_risk in zip(windows.events.T, ended.T, away.T, strict=True):
+        hazard.append(_fit(inputs[at_risk], came[at_risk] > 0, ridge, _logistic))
+        log_events.append(_fit(inputs[known], came[known], ridge * _dispersion(came[known]), _poisson))
+    return ReturnModel(
+        np.asarray(horizons, float), np.array(reach, float), knots, mean, scale, np.stack(hazard), np.stack(log_events)
+    )
+
+
+def of_users(model: ReturnModel, known: Histories, at_day: float) -> tuple[np.ndarray, np.ndarray]:
+    """`returns` of users, of whom a night at at_day has read `known`."""
+    reach = Reach(*model.reach)
+    return returns(model, return_values(known, at_day, reach.seen_days(known, at_day)))
 
 
 def returns(model: ReturnModel, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

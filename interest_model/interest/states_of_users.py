@@ -10,7 +10,7 @@ from interest_model.interest import status, strength
 from interest_model.interest.hits import Hits
 from interest_model.interest.status import StatusRule
 from interest_model.recommend.histories import Histories, keep
-from interest_model.recommend.popularity import ItemCounts, decayed
+from interest_model.recommend.popularity import ROUNDING_HOURS, ItemCounts, decayed
 
 HOURS_PER_DAY = 24.0
 
@@ -171,7 +171,7 @@ def visits_of(known: Histories, touches: Touches, left: np.ndarray, gap_hours: f
     What is done in one sitting is one choice, not many: its events share a topic and are no independent trials.
     """
     starts = np.ones(len(known.days), dtype=bool)
-    starts[1:] = np.diff(known.days) * HOURS_PER_DAY > gap_hours
+    starts[1:] = np.diff(known.days) * HOURS_PER_DAY > gap_hours + ROUNDING_HOURS
     first = known.indptr[:-1]
     starts[first[first < len(starts)]] = True
     visit_of = np.cumsum(starts) - 1

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from interest_model.errors import ConfigError
-from interest_model.interest.labels import distinct_labels
+from interest_model.interest.labels import IN_WORDS, composed, distinct_labels
 from interest_model.interest.rule_files import Rule
 from interest_model.interest.topic_tree import (
     PATH_SEPARATOR,
@@ -147,10 +147,11 @@ def _concerned(rules: Sequence[Rule], items: Catalogue) -> dict[Rule, np.ndarray
     """Rows of the items that each rule with an item or a keyword is about."""
     place = {name: row for row, name in enumerate(items.item_ids)}
     found = {rule: np.array([place[rule.item]]) for rule in rules if rule.item in place}
-    for rule in rules:
-        if rule.keyword:
-            word = re.compile(rf"(?<!\w){re.escape(rule.keyword)}(?!\w)", re.IGNORECASE)
-            found[rule] = np.flatnonzero([text is not None and word.search(text) is not None for text in items.texts])
+    asked = [rule for rule in rules if rule.keyword]
+    texts = ["" if text is None else composed(text) for text in items.texts] if asked else []
+    for rule in asked:
+        word = re.compile(rf"(?<!{IN_WORDS}){re.escape(composed(rule.keyword))}(?!{IN_WORDS})", re.IGNORECASE)
+        found[rule] = np.flatnonzero([word.search(text) is not None for text in texts])
     return found
 
 

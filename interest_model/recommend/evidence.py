@@ -80,8 +80,10 @@ def _own_items(context: Context, model: Model) -> _Own:
     read = latest(histories, int(model.history_length))  # what EASE and factors know of the user
     taken = once(read, n_items, context.at_day, float(model.half_lives[2]))
     keys = histories.rows * n_items + histories.items
-    keys, first_from_end = np.unique(keys[::-1], return_index=True)
-    days = histories.days[::-1][first_from_end]
+    # of each item the latest event that counts, where any does: an event of weight 0 speaks for nothing
+    order = np.lexsort((histories.weights > 0, keys))
+    latest_of_item = order[np.flatnonzero(np.diff(keys[order], append=-1))]
+    keys, days = keys[latest_of_item], histories.days[latest_of_item]
     users, items = keys // n_items, keys % n_items
     order = np.lexsort((-days, users))
     users, items = users[order], items[order]

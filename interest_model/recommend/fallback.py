@@ -15,7 +15,7 @@ def fallback_lists(consumption: DataFrame, model: Model, at_day: float, settings
     """Rows of table fallback_recommendations, without run_date and model_version.
 
     Popularity decays with the half life that the night's ranker found. A place has a list of its own where at least
-    fallback_place_events consumptions of the last active_days happened there, and the half life has left any of them.
+    fallback_place_events consumptions of the last active_days happened there; it holds what that leaves any of.
     """
     overall = _overall(consumption, model, settings.list_length)
     return overall.unionByName(_by_place(consumption, float(model.half_lives[0]), at_day, settings))
@@ -44,7 +44,7 @@ def _by_place(consumption: DataFrame, half_life: float, at_day: float, settings:
     left = F.sum("popularity").over(place)
     ranked = sums.withColumns(
         {"here": F.sum("events").over(place), "share": F.round(F.try_divide(F.col("popularity"), left), 9)}
-    ).where((F.col("here") >= settings.fallback_place_events) & F.col("share").isNotNull())
+    ).where((F.col("here") >= settings.fallback_place_events) & (F.col("share") > 0))
     best = place.orderBy(F.desc("share"), "item_id")
     return (
         ranked.withColumn("rank", F.row_number().over(best))

@@ -85,10 +85,21 @@ class TrainingBatches:
         indptr, length = self.sequences.histories.indptr, self.model.max_length
         if self.model.bidirectional:
             return prefixes(indptr, self._some(rng), length)
-        spans = segments(indptr, length) if self.fit.long_histories == "segments" else truncated(indptr, length)
+        if self.fit.long_histories == "segments":
+            spans = segments(indptr, length)
+        else:
+            spans = truncated(indptr, self._last_targets(), length)
         before = np.concatenate([[0], np.cumsum(self.has_target)])
         kept = before[spans.stops] > before[spans.starts]
         return Spans(spans.starts[kept], spans.stops[kept])
+
+    def _last_targets(self) -> np.ndarray:
+        """(n,) one past each user's last event with a target, the user's first event where there is none: what comes
+        after it teaches nothing, and of who acts often it may be more than a span holds."""
+        histories, events = self.sequences.histories, np.flatnonzero(self.has_target)
+        stops = histories.indptr[:-1].copy()
+        np.maximum.at(stops, histories.rows[events], events + 1)
+        return stops
 
     def _some(self, rng: np.random.Generator) -> np.ndarray:
         """(e,) events with a target, at most `positions` of each user, at random."""
@@ -147,7 +158,8 @@ def scoring_batches(
 
     All users once, those of like length together. The model refuses histories with events after query_day.
     """
-    spans, asked = truncated(sequences.histories.indptr, max_length), np.asarray(query_day, dtype=np.float64)
+    indptr, asked = sequences.histories.indptr, np.asarray(query_day, dtype=np.float64)
+    spans = truncated(indptr, indptr[1:], max_length)
     asked = np.broadcast_to(asked, sequences.histories.n_users)
     for users in batch_rows(spans.stops - spans.starts, batch_size, True, None):
         events, mask = padded(Spans(spans.starts[users], spans.stops[users]))
@@ -197,9 +209,9 @@ def first_not_before(days: np.ndarray, low: np.ndarray, high: np.ndarray, until:
     return low
 
 
-def truncated(indptr: np.ndarray, length: int) -> Spans:
-    """One span per user: the latest `length` events."""
-    return Spans(np.maximum(indptr[:-1], indptr[1:] - length), indptr[1:])
+def truncated(indptr: np.ndarray, stops: np.ndarray, length: int) -> Spans:
+    """One span per user: the latest `length` events before stops (n,)."""
+    return Spans(np.maximum(indptr[:-1], stops - length), stops)
 
 
 def segments(indptr: np.ndarray, length: int) -> Spans:

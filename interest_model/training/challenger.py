@@ -28,7 +28,7 @@ from interest_model.training.item_coding import coding
 from interest_model.training.packaged import Packaged
 from interest_model.training.promotion import NO_MODEL, Judged, Verdict
 from interest_model.training.ranking import best_popularity
-from interest_model.training.registry import CHALLENGER, CHAMPION, Registry, Training
+from interest_model.training.registry import CHALLENGER, CHAMPION, WAREHOUSE, Registry, Training, challenger_remedy
 from interest_model.training.sequence_model import Past, Trained, train, validation_cases
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 
 class Work(NamedTuple):
-    """key: the same for the same day, tables, settings but the gate's, and code; folder: snapshot and checkpoints of
-    this training; items: catalogue before the cut; known: what is known of it; tables: name to Delta version; past:
-    what the model may see, of several processes the first one's share."""
+    """key: the same for the same day, tables and what they hold, settings but the gate's, and code; folder: snapshot
+    and checkpoints of this training; items: catalogue before the cut; known: what is known of it; tables: name to Delta
+    version; past: what the model may see, of several processes the first one's share."""
 
     key: str
     folder: Path
@@ -53,6 +53,7 @@ def prepare(night: "Night", split: Split, embeddings: DataFrame, described: Data
 
     embeddings, described: one row (item_id, embedding) and one of table items per item, as known on the day.
     """
+    _check_owner(night)
     tables = dict(night.storage.versions_read)
     key = _key(night, tables)
     folder = night.storage.local_folder("training") / f"{night.run_date}-{key[:12]}"
@@ -65,7 +66,19 @@ def prepare(night: "Night", split: Split, embeddings: DataFrame, described: Data
     held = snapshot.load(files)
     own = snapshot.read(held, 0, night.settings.training.shards)
     past = Past(own, held.features, held.at_day, night.source.repeats, night.source.zone)
-    return Work(key, folder, items, held.items, tables, past)
+    # copies of one warehouse that went different ways have the same table ids, and may have the same versions
+    content = _digest([key, held.users, held.events, held.items.item_ids.tolist()])
+    return Work(content, folder, items, held.items, tables, past)
+
+
+def _check_owner(night: "Night") -> None:
+    """UsageError where another warehouse's trainings fill the registered model: its alias says what that one serves."""
+    name, registry = night.settings.promotion.model, _registry(night)
+    if registry.owners(name) - {_warehouse(night)}:
+        raise UsageError(
+            f"promotion.model {name}: trainings of another warehouse have versions under this name in {registry.shown}",
+            "set promotion.model to a name of this warehouse's own; or delete those versions, where that one is gone",
+        )
 
 
 def decided_before(night: "Night", work: Work) -> bool:
@@ -75,7 +88,8 @@ def decided_before(night: "Night", work: Work) -> bool:
     version = registry.find(settings.model, work.key)
     if version is None:
         return False
-    judged, held = Judged(version, registry.load(settings.model, version).digest), decisions(_as_it_is(night))
+    found = registry.load(settings.model, version, remedy=challenger_remedy(settings.model, version))
+    judged, held = Judged(version, found.digest), decisions(_as_it_is(night))
     row = promotion.standing(held, settings.model, judged, champion_of(night), settings)
     if row is None:
         return False
@@ -123,6 +137,7 @@ def _training(night: "Night", work: Work, trained: Trained) -> Training:
     for section, values in used.items():
         parameters |= {f"{section}.{key}": value for key, value in asdict(values).items()}
     tags = {"run_date": str(night.run_date), "source": night.source.name, "code_revision": code_revision()}
+    tags[WAREHOUSE] = _warehouse(night)
     courses = {"search": trained.search} | trained.finals
     return Training(work.key, parameters, work.tables, courses, tags)
 
@@ -159,7 +174,7 @@ def judged(night: "Night", split: Split, work: Work, version: str, champion: str
     name, registry = settings.promotion.model, _registry(night)
     half_lives = settings.ranker.popularity_half_lives_days
     inner, at_day = validation_cases(work.past, settings.training), split.at_day
-    challenger = registry.load(name, version)
+    challenger = registry.load(name, version, remedy=challenger_remedy(name, version))
     rankers = {"challenger": challenger.model}
     rankers["popularity"] = best_popularity(work.items.counts, inner, len(item_ids), at_day, half_lives)
     rival = NO_MODEL
@@ -216,9 +231,18 @@ def _encoder(night: "Night") -> str:
     return encoder_version(night.settings.encoder)
 
 
+def _warehouse(night: "Night") -> str:
+    """What a warehouse is known by in a registry that it may share with others, wherever it is moved to."""
+    return night.storage.table_id("events")
+
+
 def _key(night: "Night", tables: dict[str, int]) -> str:
     parts = [asdict(getattr(night.settings, name)) for name in ("model", "training", "encoder", "evaluation")]
-    content = [str(night.run_date), night.source.fingerprint(), code_revision(), tables, *parts]
+    read = {name: [version, night.storage.table_id(name)] for name, version in tables.items()}
+    return _digest([str(night.run_date), night.source.fingerprint(), code_revision(), read, *parts])
+
+
+def _digest(content: list) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

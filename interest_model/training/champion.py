@@ -69,8 +69,10 @@ def _loaded(night: "Night", day: date) -> Champion | None:
         return None
     registry = open_registry(night.storage, night.settings.tracking)
     if registry is None:
-        from interest_model.training.registry import remedy
+        from interest_model.training.registry import in_force_remedy
 
         folder = night.storage.local_folder("mlflow")
-        raise DataError(f"model {name} version {version}: there is no model registry at {folder}", remedy(name))
+        raise DataError(
+            f"model {name} version {version}: there is no model registry at {folder}", in_force_remedy(name)
+        )
     return Champion(name, version, registry.load(name, version, digest_of(held, name, version, day)))

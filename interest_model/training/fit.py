@@ -126,8 +126,8 @@ def _one_epoch(model, optimizer, settings, data, course, report) -> None:
 def _step(model, optimizer, settings, batch, log_q) -> float:
     """One step on a batch, None: this process has none left but others have; its mean loss."""
     device = model.tower.unknown.device
-    drawn = torch.multinomial(log_q.exp(), settings.negatives, replacement=True).to(device)
-    log_q = log_q.to(device)
+    drawn = losses.draw(log_q, settings.negatives, model.settings.loss == "sampled").to(device)
+    log_q = losses.log_drawn_at_all(log_q, settings.negatives).to(device)
     optimizer.zero_grad()
     loss = torch.zeros(())
     if batch is not None:
@@ -142,7 +142,8 @@ def _step(model, optimizer, settings, batch, log_q) -> float:
 
 
 def batch_loss(model: InterestModel, batch: Batch, settings: FitSettings, drawn: Tensor, log_q: Tensor) -> Tensor:
-    """The model's own loss on a batch; drawn (c,): negatives shared by the batch; log_q (n,): how they are drawn.
+    """The model's own loss on a batch; drawn (c,): negatives shared by the batch; log_q (n,): log probability of each
+    item to be one of them.
 
     On a GPU, states are computed in bfloat16, scores and losses in float32.
     """

@@ -22,9 +22,10 @@ def sampled_softmax_loss(own: Tensor, shared: Tensor, log_q: tuple[Tensor, Tenso
     """Softmax of each target against negatives shared by all positions, corrected for how often an item is drawn.
 
     own (k,): scores of the targets; shared (p, c): scores of the negatives, -inf where one is a target of that
-    position (`hide_hits`); log_q: log drawing probabilities of targets (k,) and of negatives (c,). Every score s of
-    item j becomes s - log q_j (Yi et al. 2019, "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
-    Recommendations", equation 3), else popular items are pushed down for being drawn often.
+    position (`hide_hits`); log_q: of targets (k,) and of negatives (c,) the log probability to be among the negatives,
+    which are all different (`draw`, `log_drawn_at_all`). Every score s of item j becomes s - log q_j (Jean et al. 2015,
+    "On Using Very Large Target Vocabulary for Neural Machine Translation", section 3.1), else popular items are pushed
+    down for being drawn often.
     """
     rest = torch.logsumexp((shared.float() - log_q[1]).clamp(min=torch.finfo(torch.float32).min), dim=1)
     return (targets.weights * F.softplus(rest[targets.rows] - (own.float() - log_q[0]))).sum() / len(shared)
@@ -53,6 +54,18 @@ def hide_hits(shared: Tensor, negatives: Tensor, targets: Targets, n_items: int)
     rows = torch.arange(len(shared), device=shared.device)[:, None]
     hits = torch.isin(rows * n_items + negatives, targets.rows * n_items + targets.items)
     return shared.masked_fill(hits, -torch.inf)
+
+
+def draw(log_q: Tensor, draws: int, distinct: bool) -> Tensor:
+    """(c,) items drawn with probabilities exp(log_q) (n,), so many times; distinct: each counts once, ascending."""
+    drawn = torch.multinomial(log_q.exp(), draws, replacement=True)
+    return drawn.unique() if distinct else drawn
+
+
+def log_drawn_at_all(log_q: Tensor, draws: int) -> Tensor:
+    """(n,) log probability that an item is among so many draws: 1 - (1 - q)^draws. With the log of q itself, which it
+    is near where draws x q is small, a popular target would be weighed as if all its draws were others' negatives."""
+    return torch.log(-torch.expm1(draws * torch.log1p(-log_q.double().exp()))).float()
 
 
 def log_drawing_probabilities(counts: Tensor, power: float) -> Tensor:

@@ -92,19 +92,29 @@ def _digest(folder: Path) -> str:
 def _check(frame: pd.DataFrame, length: int) -> None:
     if length < 1:
         raise ValueError(f"parameter length: must be at least 1, found {length}")
+    named = [name for name in ("items", *_PLACE) if name in frame]
     for row, at_day, days in zip(frame.index, frame["at_day"], frame["days"], strict=True):
         whole = np.append(np.asarray(days, dtype=np.float64), np.float64(at_day))
         if not np.isfinite(whole[-1]):
             raise ValueError(f"row {row}, column at_day: must be a number, found {at_day}")
         if not np.isfinite(whole).all() or (np.diff(whole) < 0).any():
             raise ValueError(f"row {row}, column days: must ascend to at_day ({at_day}), found {list(days)[:10]}")
+    for name in named:
+        for row, days, values in zip(frame.index, frame["days"], frame[name], strict=True):
+            if not (_absent(values) and name in _PLACE) and len(values) != len(days):
+                raise ValueError(f"row {row}, column {name}: {len(values)} values, column days has {len(days)}")
+
+
+def _absent(values) -> bool:
+    return values is None or np.isscalar(values) and bool(pd.isna(values))
 
 
 def _cases(frame: pd.DataFrame, position: dict[str, int], at_day: float, repeats: bool) -> Cases:
     columns = ["items", "days", *(name for name in _PLACE if name in frame)]
+    rows = zip(*(frame[name] for name in columns), strict=True)
+    whole = ([[np.nan] * len(lists[1]) if _absent(one) else one for one in lists] for lists in rows)  # null: no places
     users = [
-        [(position[name], *rest) for name, *rest in zip(*lists, strict=True) if name in position]
-        for lists in zip(*(frame[name] for name in columns), strict=True)
+        [(position[name], *rest) for name, *rest in zip(*lists, strict=True) if name in position] for lists in whole
     ]
     events = np.array([event for one in users for event in one], dtype=np.float64).reshape(-1, len(columns))
     items, days, places = events[:, 0].astype(np.int32), events[:, 1], events[:, 2:].astype(np.float32)

@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import NamedTuple
@@ -40,6 +40,7 @@ from interest_model.training.packaged import Packaged
 
 CHALLENGER, CHAMPION = "challenger", "champion"
 _KEY = "training_key"
+WAREHOUSE = "warehouse"
 _CODE = """from mlflow.models import set_model
 
 from interest_model.training.registry import ServedModel
@@ -142,15 +143,17 @@ class Registry:
             self.client.set_model_version_tag(name, version, key.replace("@", " at "), text)
 
     @_answered
-    def load(self, name: str, version: str, digest: str | None = None) -> Packaged:
+    def load(self, name: str, version: str, digest: str | None = None, remedy: str = "") -> Packaged:
         """The version's model. DataError where the registry does not have it, its files are missing or broken, or their
-        Packaged.digest is not the one given: of another store, or changed."""
+        Packaged.digest is not the one given: of another store, or changed. remedy: the error's; "": in_force_remedy's.
+        """
+        remedy = remedy or in_force_remedy(name)
         try:
             source = self.client.get_model_version(name, version).source
         except MlflowException as error:
             if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
                 raise
-            raise DataError(f"model {name}: version {version} is not in {self.shown}", remedy(name)) from error
+            raise DataError(f"model {name}: version {version} is not in {self.shown}", remedy) from error
         try:
             with tempfile.TemporaryDirectory() as folder:
                 found = mlflow.artifacts.download_artifacts(
@@ -159,16 +162,16 @@ class Registry:
                 model = packaged.load(Path(found))
         except (MlflowException, SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             text = f"model {name} version {version}: its files at {source} cannot be read ({words_of(error, self.uri)})"
-            raise DataError(text, remedy(name)) from error
+            raise DataError(text, remedy) from error
         if digest is not None and model.digest != digest:
             text = f"model {name} version {version}: its files at {source} are not those that were judged"
-            raise DataError(text, remedy(name))
+            raise DataError(text, remedy)
         return model
 
     @_answered
     def rows(self, name: str = "") -> list[dict]:
         """One row per version, newest first: name, version, aliases, and the tags of the decision on it."""
-        names = [one.name for one in self.client.search_registered_models() if name in ("", one.name)]
+        names = [one.name for one in self._models(name)]
         if not names:
             raise UsageError(f"{name or 'no model'}: no version is registered", "run jobs/train.py first")
         found = []
@@ -181,10 +184,23 @@ class Registry:
                 found.append(row | {key: value for key, value in version.tags.items() if key != _KEY})
         return found
 
+    @_answered
+    def owners(self, name: str) -> set[str]:
+        """The warehouses whose trainings made the versions, as Training.tags name them."""
+        return {one.tags[WAREHOUSE] for one in self._versions(name) if WAREHOUSE in one.tags}
+
+    def _models(self, name: str = "") -> Iterator:
+        """The registered model of this name, if there is one; all of them without a name."""
+        page, asked = None, _named(name) if name else None
+        while page != "":
+            found = self.client.search_registered_models(asked, page_token=page)
+            yield from found
+            page = found.token or ""
+
     def _versions(self, name: str) -> list:
-        if not self.client.search_registered_models(f"name='{name}'"):
+        if not list(self._models(name)):
             self.client.create_registered_model(name)
-        return list(self.client.search_model_versions(f"name='{name}'"))
+        return list(self.client.search_model_versions(_named(name)))
 
     def _log(self, training: Training) -> str:
         experiment = self.client.get_experiment_by_name(self.experiment)
@@ -202,10 +218,24 @@ class Registry:
         return run_id
 
 
-def remedy(name: str) -> str:
-    """What to do where a version that a night needs cannot be loaded."""
+def _named(name: str) -> str:
+    """MLflow's filter for a name, which may hold quotation marks of one kind."""
+    quote = '"' if "'" in name else "'"
+    return f"name={quote}{name}{quote}"
+
+
+def in_force_remedy(name: str) -> str:
+    """What to do where the version in force cannot be loaded."""
     return (
         f"put the registry's files back, or take the version out: interest-model rollback --model {name} --warehouse W"
+    )
+
+
+def challenger_remedy(name: str, version: str) -> str:
+    """What to do where a version cannot be loaded that a training has found to be its own."""
+    return (
+        f"put the registry's files back, or delete version {version} of {name} there (in MLflow's pages, or by "
+        "MlflowClient.delete_model_version) and train again"
     )
 
 

@@ -11,6 +11,7 @@ file that is not named there is never read, and one that is must hold the rows i
 
 import json
 import math
+import os
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -76,7 +77,9 @@ def write(folder: Path, consumption: DataFrame, items: KnownItems, cut: tuple, s
     save_file({"first_days": items.first_days, "text": items.texts, "prices": traits.prices}, folder / _ITEMS)
     content = {"tables": tables, "files": _footers(folder), "users": users, "events": events, "at_day": at_day}
     content["named"] = {name: values.tolist() for name, values in traits.named.items()}
-    (folder / _MANIFEST).write_text(json.dumps(content | {"item_ids": items.item_ids.tolist()}, indent=1))
+    aside = folder / f"{_MANIFEST}.part"  # whole or not at all: a run may be killed while it writes
+    aside.write_text(json.dumps(content | {"item_ids": items.item_ids.tolist()}, indent=1))
+    os.replace(aside, folder / _MANIFEST)
     return load(folder)
 
 

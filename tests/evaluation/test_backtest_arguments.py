@@ -5,6 +5,7 @@ import argparse
 import pytest
 
 from interest_model.errors import UsageError
+from interest_model.job import run_alone
 from interest_model.job_arguments import add_backtest_arguments, checked_backtest
 
 NIGHT = ["--run-date", "2026-01-08", "--source", "shop", "--raw", "raw", "--warehouse", "w"]
@@ -30,9 +31,14 @@ def test_what_is_left_out_has_its_default():
         (("--protocol", "replay", "--seeds", "1"), "--seeds: means nothing to --protocol replay"),
         (("--protocol", "temporal", "--split", "s", "--peers", "s"), "--split: nothing is judged"),
         (("--protocol", "temporal", "--split", "s", "--markdown", "m.md"), "--split: nothing is judged"),
-        (("--protocol", "temporal", "--dry-run"), "--dry-run"),
     ],
 )
 def test_what_would_be_ignored_is_refused(given, told):
     with pytest.raises(UsageError, match=told):
         checked(*given)
+
+
+@pytest.mark.parametrize("job", ["backtest", "train"])
+def test_what_is_no_step_of_a_night_has_no_dry_run(job):
+    with pytest.raises(UsageError, match=f"--dry-run: {job} is no step of a night"):
+        run_alone(job, lambda night: None, argparse.Namespace(dry_run=True))

@@ -37,16 +37,19 @@ def test_users_of_long_histories_are_expected_to_go_on_as_they_did():
 
 
 def test_models_whose_networks_give_other_numbers_are_not_readable():
-    assert forecast_models.readable({}) and forecast_models.readable({"returns/knots": np.zeros((3, 9))})
+    returns = {"returns/knots": np.zeros((3, 9))}
+    assert forecast_models.readable({}) and forecast_models.readable(returns | {"returns/reach": np.zeros(3)})
+    assert not forecast_models.readable(returns)
     assert forecast_models.readable({"1/spread.b2": np.zeros(5), "2/spread.b2": np.zeros(5), "2/mix.b2": np.zeros(3)})
     assert not forecast_models.readable({"1/spread.b2": np.zeros(5), "2/spread.b2": np.zeros(3)})
 
 
 def test_a_cut_reads_what_a_night_would_have_read():
     whole = histories({"a": [(0, AT_DAY - age) for age in range(600, 0, -1)], "b": [(1, AT_DAY - 2)]})
-    known = PLAN.as_of(whole, AT_DAY - 30)
+    reach = PLAN.reach(whole, AT_DAY)
+    known = reach.as_of(whole, AT_DAY - 30)
     assert known.lengths.tolist() == [200, 0] and known.days.max() == AT_DAY - 31
-    few = PLAN._replace(lookback_days=10.0).as_of(whole, AT_DAY - 30)
+    few = reach._replace(lookback_days=10.0).as_of(whole, AT_DAY - 30)
     assert few.lengths.tolist() == [10, 0] and PLAN.reach_days == 49
 
 
@@ -62,6 +65,27 @@ def steady_users(days: int, n: int = 30):
     """n users who act twice a day for the last `days` days, each on two items of their own."""
     ages = np.arange(days - 0.25, 0, -0.5)
     return histories({f"u{k:02d}": [((k + i % 2) % 4, AT_DAY - age) for i, age in enumerate(ages)] for k in range(n)})
+
+
+@pytest.mark.parametrize(("log_days", "learned"), [(35, 0), (43, 1), (50, 2), (56, 2), (70, 3), (100, 3)])
+def test_returns_of_a_young_log_are_as_many_as_come(log_days, learned):
+    """Everybody acts at a rate of their own that never changes; the log begins log_days before the night."""
+    rng, users = np.random.default_rng(5), {}
+    rates = rng.gamma(0.7, 1.2, 2_000)
+    for user, rate in enumerate(rates):
+        users[f"u{user:04d}"] = [
+            (0, day) for day in np.sort(rng.uniform(AT_DAY - log_days, AT_DAY, rng.poisson(log_days * rate)))
+        ]
+    known = histories(users)
+    rates = rates[known.lengths > 0]
+    arrays = fit(known, NO_TOPICS, AT_DAY, PLAN, StateSettings(), TrainingSettings())
+    made = forecast(known, NO_TOPICS, AT_DAY, PLAN.horizons, arrays, StateSettings())
+    for place, (days, found) in enumerate(zip(PLAN.horizons, made, strict=True)):
+        came, events = found.came[known.lengths > 0], found.events[known.lengths > 0]
+        assert np.isnan(came).all() == (place >= learned)
+        if place < learned:
+            assert events.sum() == pytest.approx(days * rates.sum(), rel=0.08)
+            assert came.mean() == pytest.approx((1 - np.exp(-rates * days)).mean(), abs=0.03)
 
 
 @pytest.mark.parametrize(("log_days", "learned"), [(28, []), (49, [1.0, 7.0]), (70, [1.0, 7.0, 28.0])])

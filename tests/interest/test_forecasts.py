@@ -147,15 +147,15 @@ def test_a_young_log_has_no_models(topics):
     assert forecast_models.forecast(few, topics, AT_DAY, (7.0,), {}, StateSettings())[0].shares[0].expected.size == 1
 
 
-def test_a_log_of_a_month_knows_weeks_but_not_months(topics):
+def test_a_log_of_seven_weeks_knows_weeks_but_not_months(topics):
     from interest_model.interest.forecasts import fit_models
     from interest_model.interest.states_of_users import StateSettings
 
-    days = [(AT_DAY - 30 + np.arange(30)).tolist()] * 20
-    items = [[user % 12] * 30 for user in range(20)]
+    days = [(AT_DAY - 50 + np.arange(50)).tolist()] * 20
+    items = [[user % 12] * 50 for user in range(20)]
     names = [f"u{user:02d}" for user in range(20)]
-    month = pa.table({"user_id": names, "items": items, "days": days, "weights": [[1.0] * 30] * 20})
-    users = from_arrow(month)
+    weeks = pa.table({"user_id": names, "items": items, "days": days, "weights": [[1.0] * 50] * 20})
+    users = from_arrow(weeks)
     arrays = fit_models(users, topics, AT_DAY, SETTINGS.forecast, SETTINGS.interest)
     made = forecast_models.forecast(users, topics, AT_DAY, (1.0, 7.0, 28.0), arrays, StateSettings())
     assert (made[1].came > 0.5).all() and np.isnan(made[2].came).all()

@@ -30,6 +30,20 @@ def test_words_are_counted_by_stem_and_shown_as_met_most_often():
     assert words.counts.toarray().tolist() == [[2, 1], [3, 0], [0, 0], [0, 0]]
 
 
+OTHER_SCRIPTS = {
+    "hindi": ("हिन्दी किताब", "हिन्दी किताब"),
+    "turkish": ("İSTANBUL IŞIK", "istanbul ışık"),
+    "french": ("Cre\u0300me Crème", "crème"),  # the accent apart and in one sign
+    "persian": ("کتاب\u200cها", "کتاب\u200cها"),
+}
+
+
+@pytest.mark.parametrize("language", OTHER_SCRIPTS)
+def test_words_of_other_scripts_stay_whole(language):
+    text, words = OTHER_SCRIPTS[language]
+    assert sorted(count_words([text], language).words.tolist()) == sorted(words.split(" "))
+
+
 def test_ties_of_forms_go_by_alphabet():
     assert count_words(["shoes shoe"], "english").words.tolist() == ["shoe"]
 

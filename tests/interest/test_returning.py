@@ -5,13 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interest_model.interest import returning
 from interest_model.interest.returning import (
+    Reach,
     ReturnWindows,
     fit_returns,
     from_arrays,
     merge_returns,
-    return_values,
-    return_windows,
+    of_users,
     returns,
     to_arrays,
 )
@@ -19,6 +20,16 @@ from interest_model.recommend.histories import Histories, between, take
 
 HORIZONS = np.array([1.0, 7.0, 28.0])
 CUT = 20_000.0
+LONG = Reach(CUT - 100_000, np.inf, 2**30)  # a log that has been there for ever
+PLANTED = Reach(CUT - 60, np.inf, 2**30)
+
+
+def return_values(histories, cut, seen_days=1e9):
+    return returning.return_values(histories, cut, seen_days)
+
+
+def return_windows(histories, cut, horizons, reach=LONG, **more):
+    return returning.return_windows(histories, cut, horizons, reach, **more)
 
 
 def users(*days: list[float]) -> Histories:
@@ -50,9 +61,31 @@ def test_values_by_hand():
     weekly = 2 * 0.5 + 0.5 ** (20 / 7)
     assert values[0, 3] == pytest.approx(np.log1p(weekly))
     assert values[0, 8] == pytest.approx(np.log1p(weekly - 0.5))  # days acted count once
-    assert values[0, 11:13] == pytest.approx(np.log1p([3.0, 2.0]))
     assert values[0, 13] == pytest.approx(np.log1p(7.0 / ((20 - 7 + 1) / 2)))
     assert not values[1].any()
+    year = return_values(users([CUT - 20, CUT - 7, CUT - 7]), CUT, 365.0)
+    assert year[0, 11:13] == pytest.approx(np.log1p([3.0, 2.0]))
+
+
+def test_values_are_as_of_a_log_without_beginning():
+    """Who acts twice a day at the same hours has the same values at any age of the log, but for the silence."""
+    steady, told = users(list(np.arange(CUT - 400, CUT, 0.5) + 0.25)), []
+    for age in (14.0, 28.0, 112.0, 364.0):
+        reach = Reach(CUT - age, np.inf, 2**30)
+        known = between(steady, CUT - age, np.inf)
+        told.append(return_values(known, CUT, reach.seen_days(known, CUT))[0])
+    for values in told[1:]:
+        assert values[1:13] == pytest.approx(told[0][1:13], abs=0.01)
+    assert told[0][11:13] == pytest.approx(np.log1p([730.0, 365.0]))
+
+
+def test_what_is_known_of_a_user_ends_with_the_log_the_lookback_or_the_latest_events():
+    some = users(list(CUT - np.arange(50.0, 0, -1)), [CUT - 3], [])
+    assert Reach(CUT - 80, 365.0, 100).seen_days(some, CUT).tolist() == [80, 80, 80]
+    assert Reach(CUT - 80, 30.0, 100).seen_days(some, CUT).tolist() == [30, 30, 30]
+    short = Reach(CUT - 80, 365.0, 20)
+    assert short.seen_days(short.as_of(some, CUT), CUT).tolist() == [20, 80, 80]
+    assert Reach(CUT, 365.0, 100).seen_days(some, CUT).tolist() == [1, 1, 1]
 
 
 def test_the_weekday_after_the_cut_is_told_from_the_others():
@@ -75,6 +108,8 @@ def test_windows_count_events_of_each_part_and_leave_out_strangers():
     windows = return_windows(histories, CUT, HORIZONS)
     assert windows.events.tolist() == [[2, 1, 1]]
     assert len(windows.values) == 1
+    open_end = return_windows(histories, CUT, HORIZONS, until_day=CUT + 7.0).events[0]
+    assert open_end[:2].tolist() == [2, 1] and np.isnan(open_end[2])
 
 
 def test_nothing_after_the_cut_moves_a_value():
@@ -87,8 +122,8 @@ def test_nothing_after_the_cut_moves_a_value():
 
 def test_chances_and_numbers_are_calibrated_on_a_planted_world():
     """Reliability table of other users than those of the fit: ten groups of 600 by forecast chance."""
-    model = fit_returns(return_windows(planted(6000, 1)[0], CUT, HORIZONS), HORIZONS)
-    now = return_windows(planted(6000, 2)[0], CUT, HORIZONS)
+    model = fit_returns(return_windows(planted(6000, 1)[0], CUT, HORIZONS, PLANTED), HORIZONS, PLANTED)
+    now = return_windows(planted(6000, 2)[0], CUT, HORIZONS, PLANTED)
     chance, number = returns(model, now.values)
     events = np.cumsum(now.events, axis=1)
     for column in range(3):
@@ -101,8 +136,8 @@ def test_chances_and_numbers_are_calibrated_on_a_planted_world():
 def test_close_to_the_best_that_can_be_known():
     """Log loss against the forecaster that knows each user's rate, and against the base rate alone."""
     histories, rate = planted(4000, 5)
-    model = fit_returns(return_windows(planted(6000, 1)[0], CUT, HORIZONS), HORIZONS)
-    now = return_windows(histories, CUT, HORIZONS)
+    model = fit_returns(return_windows(planted(6000, 1)[0], CUT, HORIZONS, PLANTED), HORIZONS, PLANTED)
+    now = return_windows(histories, CUT, HORIZONS, PLANTED)
     known = between(histories, -np.inf, CUT).lengths > 0
     came = now.events[:, :2].sum(axis=1) > 0
 
@@ -115,14 +150,14 @@ def test_close_to_the_best_that_can_be_known():
     assert best < said < best + 0.35 * (base - best)
 
 
-MODEL = fit_returns(return_windows(planted(500, 4)[0], CUT, HORIZONS), HORIZONS)
+MODEL = fit_returns(return_windows(planted(500, 4)[0], CUT, HORIZONS, PLANTED), HORIZONS, PLANTED)
 
 
 @given(st.lists(st.lists(st.floats(-400, 5), min_size=1, max_size=20).map(sorted), min_size=1, max_size=5))
 @settings(max_examples=40, deadline=None)
 def test_chance_and_number_grow_with_the_horizon(days):
     histories = users(*[[CUT + day for day in one] for one in days])
-    chance, number = returns(MODEL, return_values(histories, CUT))
+    chance, number = of_users(MODEL, histories, CUT)
     assert np.isfinite(number).all() and (chance >= 0).all() and (chance <= 1).all()
     assert (np.diff(chance) >= 0).all() and (np.diff(number) >= 0).all() and (number >= chance).all()
 
@@ -144,17 +179,19 @@ def test_arrays_and_back():
 def test_nothing_to_fit_and_horizons_out_of_order_are_refused():
     empty = return_windows(users(), CUT, HORIZONS)
     with pytest.raises(ValueError, match="0 windows"):
-        fit_returns(empty, HORIZONS)
+        fit_returns(empty, HORIZONS, LONG)
     with pytest.raises(ValueError, match="must ascend"):
-        fit_returns(return_windows(users([CUT - 1]), CUT, HORIZONS[::-1]), HORIZONS[::-1])
+        fit_returns(return_windows(users([CUT - 1]), CUT, HORIZONS[::-1]), HORIZONS[::-1], LONG)
+    with pytest.raises(ValueError, match="each part"):
+        fit_returns(return_windows(users([CUT - 1]), CUT, HORIZONS, until_day=CUT + 7), HORIZONS, LONG)
     with pytest.raises(ValueError, match="no windows"):
         merge_returns([])
 
 
 def test_a_log_in_which_nobody_ever_returns_has_finite_forecasts():
     windows = return_windows(users([CUT - 3], [CUT - 1]), CUT, HORIZONS)
-    chance, number = returns(fit_returns(windows, HORIZONS), windows.values)
+    chance, number = returns(fit_returns(windows, HORIZONS, LONG), windows.values)
     assert (chance < 0.05).all() and np.isfinite(number).all()
-    everybody = ReturnWindows(windows.values, np.array([[1, 0, 0], [2, 0, 0]]))
-    chance, _ = returns(fit_returns(everybody, HORIZONS), windows.values)
+    everybody = ReturnWindows(windows.values, np.array([[1.0, 0, 0], [2, 0, 0]]))
+    chance, _ = returns(fit_returns(everybody, HORIZONS, LONG), windows.values)
     assert (chance > 0.95).all()

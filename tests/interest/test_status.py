@@ -2,13 +2,15 @@ import math
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from interest_model.interest import status
 from interest_model.interest.hits import Hits, latest
-from interest_model.interest.states_of_users import StateSettings, states
+from interest_model.interest.states_of_users import StateSettings, states, touches_of, visits_of
 from interest_model.interest.status import STATUSES, StatusRule
 from tests.interest.planted import AT_DAY, MOVES, world
 from tests.interest.words import hits
+from tests.recommend.worlds import histories
 
 RULE = StatusRule()
 RIGHT = {
@@ -177,3 +179,13 @@ def test_moves_of_users_with_few_events_are_found_in_most_and_seldom_taken_for_t
     assert right(planted, names, "constant") >= 0.95
     assert not np.isin(names[planted.moves == "growing"], ["fading", "gone"]).any()
     assert not np.isin(names[planted.moves == "fading"], ["rising", "new"]).any()
+
+
+def test_a_gap_of_exactly_the_permitted_length_ends_no_visit():
+    """Of whole minutes as days since 1970, a third of gaps of 30 minutes is longer than half an hour by rounding."""
+    days = [20_000 + k * 30 / 1_440 for k in range(200)]
+    known = histories({"a": [(0, day) for day in days]})
+    touches = touches_of(known, sp.identity(1, np.float32, "csr"))
+    visits = visits_of(known, touches, np.ones(200), 0.5)
+    assert visits.indptr.tolist() == [0, 1]
+    assert visits_of(known, touches, np.ones(200), 0.49).indptr.tolist() == [0, 200]

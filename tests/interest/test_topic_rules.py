@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from interest_model.errors import ConfigError
 from interest_model.interest.clusters import Growth, learn
 from interest_model.interest.rule_files import Rule, read_rules
-from interest_model.interest.topic_rules import Catalogue, apply_rules, find_topic, names_of
+from interest_model.interest.topic_rules import Catalogue, _concerned, apply_rules, find_topic, names_of
 from interest_model.interest.topic_tree import check_tree, from_categories, memberships
 
 KITCHEN, GARDEN, SPORT, OFFICE = ["Home", "kitchen"], ["Home", "garden"], ["Clothing", "sport"], ["Clothing", "office"]
@@ -54,6 +54,14 @@ def test_a_keyword_is_a_whole_word_and_gives_way_to_an_items_own_pin():
     _, (_, narrow) = ruled(*pins)
     assert narrow[:2] == [{"kitchen": 1}, {"sport": 1}]  # "tea" is no word of "teapot"
     assert ruled(pins[1])[1][1][1] == {"kitchen": 1}
+
+
+def test_a_keyword_is_whole_in_any_script_and_found_however_its_accents_are_written():
+    cafe, book = "café", "किताब"
+    texts = ["un cafe\u0301 noir", f"एक {book}", f"{book}ें"]  # the last: of another form
+    rules = [rule("pin", "kitchen", keyword=word) for word in (cafe, book)]
+    found = _concerned(rules, Catalogue(["i1", "i2", "i3"], texts))
+    assert [rows.tolist() for rows in found.values()] == [[0], [1]]
 
 
 def test_merged_topics_add_up():

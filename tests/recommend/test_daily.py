@@ -187,6 +187,7 @@ def test_a_place_whose_events_have_all_faded_has_no_list_of_its_own(spark):
     from interest_model.recommend.fallback import fallback_lists
 
     visits = [("open", f"i{k % 3}", 364.0) for k in range(9)] + [("closed", f"i{k % 3}", 200.0) for k in range(9)]
+    visits += [("open", "faded", 200.0)] * 9
     visits = spark.createDataFrame(visits, "place_id string, item_id string, day double")
     model = SimpleNamespace(
         trends=np.array([[0.5], [0.3], [0.2]]), item_ids=np.array(["i0", "i1", "i2"]), half_lives=np.array([0.125])
@@ -195,4 +196,5 @@ def test_a_place_whose_events_have_all_faded_has_no_list_of_its_own(spark):
     settings = load_settings(overrides=overrides).recommendations
     rows = fallback_lists(visits, model, 365.0, settings).collect()
     assert {row["segment"] for row in rows} == {"all", "place:open"}
+    assert {row["item_id"] for row in rows} == {"i0", "i1", "i2"} and all(row["score"] > 0 for row in rows)
     assert sum(row["score"] for row in rows if row["segment"] == "place:open") == pytest.approx(1.0)

@@ -65,3 +65,21 @@ def test_pairs_at_once_are_few_and_only_of_events_that_count(asked, monkeypatch)
     of_own = np.isin(origins, [MEMBERS.index("own"), MEMBERS.index("own_recent")]).sum()
     assert sum(asked_for) <= of_own + 6 * (len(users) - of_own)
     assert context.histories.lengths.min() == 10
+
+
+def test_an_event_of_no_weight_dates_an_item_only_where_there_is_no_other(asked):
+    context, model, _ = asked
+    starts, ends = context.histories.indptr[:-1], context.histories.indptr[1:] - 1
+    items, weights = context.histories.items.copy(), np.ones(len(context.histories.days), np.float32)
+    items[ends[::2]] = items[starts[::2]]  # every other user came back to the first item
+    weights[ends] = 0.0
+    histories = context.histories._replace(items=items, weights=weights)
+    changed = evidence._own_items(context._replace(histories=histories), model)
+    dated = dict(zip(zip(changed.users.tolist(), changed.items.tolist(), strict=True), changed.last_days, strict=True))
+    moved = 0
+    for user, end in enumerate(ends):
+        same = np.flatnonzero(histories.items[histories.indptr[user] : end] == histories.items[end])
+        expected = histories.days[histories.indptr[user] + same[-1]] if len(same) else histories.days[end]
+        assert dated[user, histories.items[end]] == expected
+        moved += len(same) > 0
+    assert 0 < moved < len(ends)

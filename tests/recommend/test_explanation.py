@@ -79,6 +79,8 @@ def test_dates_are_days_of_the_logs_zone():
     days = np.array([evening, midnight, evening]).astype("datetime64[s]").astype(float) / 86_400
     assert local_days(days, "America/Phoenix").astype("datetime64[D]").astype(str).tolist()[0] == "2012-04-03"
     assert local_days(days, "Europe/Berlin").astype("datetime64[D]").astype(str).tolist()[1] == "2012-04-03"
+    late = np.array([np.datetime64("2026-01-05T23:59:59.700").astype(float) / 86_400_000])
+    assert local_days(late, "UTC") == 20_458 and local_days(np.ceil(late), "UTC") == 20_459
     assert local_days(days, "UTC").astype("datetime64[D]").astype(str).tolist() == [
         "2012-04-04",
         "2012-04-02",

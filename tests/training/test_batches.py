@@ -102,9 +102,18 @@ def test_a_window_does_not_include_its_end():
     assert {pair[2] for pair in pairs(only(fit, sequences=world)) if pair[0] == (1,)} == {2}
 
 
-def test_truncation_keeps_the_latest_events():
+def test_truncation_keeps_the_latest_events_that_have_a_target():
     found = pairs(only(PLAIN, dataclasses.replace(MODEL, max_length=2)))
-    assert found == {((3,), 9.0, 2, 1.0), ((4,), 1.0, 5, 1.0)}
+    assert found == {((2,), 2.0, 3, 1.0), ((2, 3), 9.0, 2, 1.0), ((4,), 1.0, 5, 1.0)}
+
+
+def test_who_acts_more_often_than_a_span_is_long_is_trained_on():
+    """Ten events a day for 20 days: the last week, of which not all is known, holds more than a span of 10."""
+    often = histories({"often": [(k % 7, k / 10) for k in range(200)], "none": []})
+    fit = dataclasses.replace(PLAIN, target="window", horizon_days=7.0, query="event")
+    one = only(fit, sequences=Sequences(often))
+    assert one.mask.sum() == 10 and len(one.positions) == 10
+    assert one.days.max() == pytest.approx(19.9 - 7.0, abs=0.11)
 
 
 def test_segments_train_on_all_of_a_long_history():
@@ -138,9 +147,10 @@ def test_values_and_places_travel_with_their_events():
     one = only(PLAIN, sequences=Sequences(TWO._replace(places=places), values))
     found = dict(zip(one.targets.items.tolist(), one.targets.values.tolist(), strict=True))
     assert found[5] == 6 and np.isnan(found[3])
+    row = int((one.items[:, 0] == 1).nonzero())
+    assert one.places[row].tolist() == [[0, 1], [2, 3], [4, 5]]
     row = int((one.items[:, 0] == 4).nonzero())
-    assert one.places[row, :2].tolist() == [[8, 9], [10, 11]]
-    assert not one.places[row, 2:].any()
+    assert one.places[row].tolist() == [[8, 9], [0, 0], [0, 0]]
 
 
 def long_world(n_users: int = 40, seed: int = 0):

@@ -4,6 +4,7 @@ import dataclasses
 from datetime import date
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from interest_model import models
@@ -19,7 +20,8 @@ from interest_model.training.sequence_model import Trained
 
 
 @pytest.fixture
-def night(tmp_path):
+def night(tmp_path, monkeypatch):
+    monkeypatch.setattr(Storage, "table_id", lambda self, name: f"{name} of {self.root}")
     settings = SimpleNamespace(promotion=SimpleNamespace(model="m"))
     storage = Storage(None, str(tmp_path))
     return SimpleNamespace(
@@ -75,13 +77,27 @@ def test_a_rollback_names_the_nights_that_run(night, monkeypatch, capsys):
 def test_the_driver_reads_no_more_of_a_snapshot_than_a_process(night, monkeypatch, shards):
     night.settings, night.storage.versions_read = load_settings(overrides=[f"training.shards={shards}"]), {"events": 7}
     night.source = SimpleNamespace(fingerprint=lambda: "f" * 64, repeats=True, zone="Asia/Tokyo")
-    held = SimpleNamespace(features=None, at_day=12.0, items=None)
+    known = SimpleNamespace(item_ids=np.array(["i1"], dtype=object))
+    held = SimpleNamespace(features=None, at_day=12.0, items=known, users=3, events=9)
+    monkeypatch.setattr(challenger, "_check_owner", lambda night: None)
     monkeypatch.setattr(challenger, "catalogue", lambda *given: None)
     monkeypatch.setattr(challenger.snapshot, "exists", lambda folder: True)
     monkeypatch.setattr(challenger.snapshot, "load", lambda folder: held)
     monkeypatch.setattr(challenger.snapshot, "read", lambda held, shard=0, shards=1: (shard, shards))
     work = challenger.prepare(night, SimpleNamespace(known=None, at_day=12.0), None, None)
     assert (work.past.sequences, work.past.zone) == ((0, shards), "Asia/Tokyo")
+
+
+def test_a_registered_model_is_of_one_warehouse(night, monkeypatch):
+    """In a store that several share, trainings of equal days and versions are not the same, nor is the alias."""
+    owners = {f"events of {night.storage.root}"}
+    monkeypatch.setattr(
+        challenger, "_registry", lambda night: SimpleNamespace(owners=lambda name: owners, shown="here")
+    )
+    challenger._check_owner(night)
+    owners.add("events of another")
+    with pytest.raises(UsageError, match=r"promotion.model m: trainings of another warehouse .* in here(?s:.*)own"):
+        challenger._check_owner(night)
 
 
 def test_a_training_that_could_not_be_judged_is_not_fitted(night, monkeypatch):
@@ -109,6 +125,9 @@ def test_a_training_is_the_same_under_another_gate_but_not_by_another_code(night
         return challenger._key(night, {"events": 7})
 
     first = key()
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "table_id", lambda self, name: "of another warehouse")
+        assert key() != first
     assert key("promotion.min_users=50") == first != key("training.seed=8")
     monkeypatch.setattr(challenger, "code_revision", lambda: "another")
     assert key() != first

@@ -40,6 +40,48 @@ def test_the_correction_makes_log_probabilities_the_best_scores(corrected):
     assert bool(scores.grad.abs().max() < 1e-6) == corrected
 
 
+def fitted_shares(true: torch.Tensor, log_q: torch.Tensor, draws: int, distinct: bool) -> torch.Tensor:
+    """What free scores, one an item, end at when their softmax is learned from targets and draws."""
+    torch.manual_seed(1)
+    weights = losses.log_drawn_at_all(log_q, draws) if distinct else log_q
+    scores = torch.log(true).clone().requires_grad_()
+    optimizer, mean = torch.optim.Adam([scores], lr=0.03), torch.zeros(len(true))
+    for step in range(600):
+        wanted = torch.multinomial(true, 128, replacement=True)
+        pairs = Targets(torch.arange(128), wanted, torch.ones(128), torch.full((128,), math.nan))
+        drawn = losses.draw(log_q, draws, distinct)
+        shared = losses.hide_hits(scores[drawn].expand(128, -1), drawn, pairs, len(true))
+        optimizer.zero_grad()
+        losses.sampled_softmax_loss(scores[wanted], shared, (weights[wanted], weights[drawn]), pairs).backward()
+        optimizer.step()
+        mean += torch.softmax(scores.detach(), 0) * (step >= 300) / 300
+    return mean
+
+
+def test_a_popular_item_among_many_draws_keeps_its_share():
+    """Of 256 draws some ten are of the most popular item, and one in ten times one of the rare item."""
+    world = 1 / torch.arange(1.0, 501.0)
+    true = world.clone()
+    true[[0, 400]] = 0.0
+    true *= 0.35 / true.sum()
+    true[0], true[400] = 0.3, 0.35
+    log_q = losses.log_drawing_probabilities(1e5 * world, 0.75)
+    expected = 256 * log_q.exp()[[0, 400]]
+    assert expected[0] > 10 and expected[1] < 0.2
+    found = fitted_shares(true, log_q, 256, distinct=True)
+    assert found[[0, 400]].tolist() == pytest.approx([0.3, 0.35], abs=0.02)
+    found = fitted_shares(true, log_q, 256, distinct=False)
+    assert found[0] > 0.4  # as if its draws were all others'
+
+
+def test_an_item_is_drawn_at_all_by_hand():
+    # two draws: 1 - 0.25 ** 2 and 1 - 0.75 ** 2
+    log_q = torch.log(torch.tensor([0.75, 0.25]))
+    assert losses.log_drawn_at_all(log_q, 2).exp().tolist() == pytest.approx([0.9375, 0.4375])
+    assert losses.draw(log_q, 50, distinct=True).tolist() == [0, 1]
+    assert len(losses.draw(log_q, 50, distinct=False)) == 50
+
+
 def test_bce_by_hand():
     # sigmoid(log 3) = 3/4, sigmoid(0) = 1/2; the hidden negative counts neither above nor below the line
     own, shared = torch.log(torch.tensor([3.0])), torch.tensor([[0.0, math.log(3.0), -math.inf]])

@@ -17,7 +17,7 @@ from interest_model.recommend.attributes import ItemTraits, KnownItems
 from interest_model.training import packaged
 from interest_model.training.fit import Course
 from interest_model.training.packaged import Packaged
-from interest_model.training.registry import CHALLENGER, CHAMPION, Registry, Training
+from interest_model.training.registry import CHALLENGER, CHAMPION, WAREHOUSE, Registry, Training, challenger_remedy
 from tests.training.worlds import FEATURES, ITEM_IDS, N_ITEMS, untrained, untrained_ensemble
 
 COURSES = {"search": Course([2.0, 1.5], [0.1, 0.3]), "final": Course([2.1], [])}
@@ -105,6 +105,27 @@ def test_aliases_follow_and_rollback_restores_what_is_served(store):
 
 
 @pytest.mark.slow
+def test_versions_say_which_warehouse_made_them_and_are_found_among_many_models(store):
+    for k in range(103):
+        store.client.create_registered_model(f"another {k:03d}")
+    store.register("owned", untrained(), Training("k1", {}, {}, COURSES, {WAREHOUSE: "w1"}))
+    store.register("owned", untrained(), training("k2"))  # made before this was noted
+    assert store.owners("owned") == {"w1"} and store.owners("nobody's") == set()
+    assert [row["version"] for row in store.rows("owned")] == ["2", "1"]
+    assert "owned" in {row["model"] for row in store.rows()}
+
+
+@pytest.mark.slow
+def test_what_is_found_broken_says_what_its_reader_can_do(store):
+    version = store.register("broken", untrained(), training("k1"))
+    shutil.rmtree(Path(store.client.get_model_version("broken", version).source.removeprefix("file://")))
+    with pytest.raises(DataError, match="rollback --model broken"):
+        store.load("broken", version)
+    with pytest.raises(DataError, match=f"delete version {version} of broken"):
+        store.load("broken", version, remedy=challenger_remedy("broken", version))
+
+
+@pytest.mark.slow
 def test_only_the_files_that_were_judged_are_loaded(store, tmp_path):
     version = store.register("judged", untrained(1), training("k1"))
     digest = store.load("judged", version).digest
@@ -153,7 +174,7 @@ def test_a_store_says_why_it_cannot_be_used_without_its_password(tmp_path, monke
     assert "s3cret" not in str(caught.value)
     silent = Registry(load_settings(overrides=["tracking.uri=http://127.0.0.1:9"]).tracking, tmp_path)
 
-    def search(**given):
+    def search(*given, **more):
         raise MlflowException("")
 
     monkeypatch.setattr(silent.client, "search_registered_models", search)
@@ -207,6 +228,15 @@ def test_a_row_that_cannot_be_scored_is_named_with_its_column(column, days, at_d
     more = pd.DataFrame({"items": [["item01", "item02"]], "days": [days], "at_day": [at_day]}, index=["bad"])
     with pytest.raises(ValueError, match=f"row bad, column {column}: must"):
         untrained().recommend(pd.concat([FRAME, more]), 3)
+
+
+def test_a_place_may_be_null_and_lists_of_a_row_are_equally_long():
+    places = FRAME.assign(latitudes=[[1.0, 2.0], [], None], longitudes=[[1.0, 2.0], [], None])
+    pd.testing.assert_frame_equal(untrained().recommend(places, 3), untrained().recommend(FRAME, 3))
+    with pytest.raises(ValueError, match="row 0, column latitudes: 1 values, column days has 2"):
+        untrained().recommend(places.assign(latitudes=[[1.0], [], None]), 3)
+    with pytest.raises(ValueError, match="row 2, column items: 1 values, column days has 2"):
+        untrained().recommend(FRAME.assign(items=[["item01", "item02"], [], ["item05"]]), 3)
 
 
 @pytest.mark.parametrize("length", [0, -1])
