@@ -4,7 +4,7 @@ import math
 
 from pyspark.sql import functions as F
 
-from interest_model.interest.forecast_models import readable
+from interest_model.interest.forecast_models import usable
 from interest_model.interest.forecasts import fit_models, plan_of, training_histories
 from interest_model.interest.topics import load_tonight, version_in_force
 from interest_model.job import Night, main
@@ -16,13 +16,14 @@ def run(night: Night) -> None:
     settings, interest, day = night.settings.forecast, night.settings.interest, night.run_date
     before = version_in_force(night.read("forecast_models"), day, included=False)
     made = before.select("run_date").head()
+    plan = plan_of(settings, interest)
     young = made is not None and (day - made["run_date"]).days < settings.refit_days
-    if young and readable(from_rows(before.toArrow())):
+    if young and usable(from_rows(before.toArrow()), plan):
         night.replace_days("forecast_models", before.where(F.lit(False)))
         return
     known = night.known_events()
     _, tonight = load_tonight(night, known)
-    reach = interest.lookback_days + math.ceil(plan_of(settings, interest).reach_days)
+    reach = interest.lookback_days + math.ceil(plan.reach_days)
     users = training_histories(recent(known, day, reach), tonight.item_ids, settings.training_users, settings.seed)
     arrays = fit_models(users, tonight.topics, tonight.at_day, settings, interest)
     night.step.counts |= {"users": users.n_users, "arrays": len(arrays)}

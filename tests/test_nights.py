@@ -140,8 +140,16 @@ def move_lines(folder, day, later):
     return len(lines[::3])
 
 
+@pytest.mark.parametrize(
+    "jobs",
+    [
+        ("events", "interest_states", "ranker", "daily_recommendations"),  # a third of the time
+        pytest.param(JOBS, marks=pytest.mark.long),
+    ],
+    ids=["some steps", "all"],
+)
 def test_an_old_night_that_another_run_holds_is_refused_and_when_taken_over_gives_what_it_gave_then(
-    spark, run_nights, sample_log, night_warehouse, tmp_path
+    spark, run_nights, sample_log, night_warehouse, tmp_path, jobs
 ):
     warehouse = copy_of(night_warehouse, tmp_path)
     claim = warehouse / "_claims" / f"{FIRST}.json"
@@ -152,7 +160,7 @@ def test_an_old_night_that_another_run_holds_is_refused_and_when_taken_over_give
         run_nights(sample_log, warehouse, FIRST)
     after = Storage(spark, str(warehouse))
     assert {name: after.version(name) for name in after.existing()} == versions
-    run_nights(sample_log, warehouse, FIRST, takeover=True)
+    run_night(open_night(options(sample_log, warehouse, FIRST, takeover=True), FIRST, spark), None, jobs)
     assert not claim.exists()
     rerun = Storage(spark, str(warehouse))
     assert rerun.version("daily_recommendations") > versions["daily_recommendations"]

@@ -1,5 +1,6 @@
 """The night's forecast models: fitted on what followed past cuts, and applied to users as of a night. No Spark."""
 
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ from interest_model.recommend.histories import Histories
 from interest_model.recommend.popularity import ItemCounts, decayed
 
 LEARNED_CUTS = 4  # a horizon seen after fewer past cuts: models lose to the rule (the sample shop's first 84 nights)
+
+STRAY = 1e-3  # of the events may be older than the log: a clock that stood wrong must not make a young log an old one
 
 ROWS_KEPT = 4  # times most_rows: what quantiles learn from are the windows of many events, one in some
 
@@ -56,8 +59,11 @@ class Plan(NamedTuple):
         return self.horizons[-1] + self.step_days * (self.cuts - 1)
 
     def reach(self, users: Histories, at_day: float) -> Reach:
-        """users: all their events that the cuts reach back to."""
-        return Reach(users.days.min(initial=at_day), self.lookback_days, self.history_length)
+        """users: all events that the cuts reach back to. The log begins where all but STRAY of them lie behind."""
+        known = users.days[users.days < at_day]
+        place = int(STRAY * len(known))
+        first = np.partition(known, place)[place] if len(known) else at_day
+        return Reach(float(first), self.lookback_days, self.history_length)
 
 
 class UserForecasts(NamedTuple):
@@ -99,21 +105,26 @@ def fit(
 def _return_arrays(users: Histories, cuts: dict[float, list[float]], at_day: float, plan: Plan) -> dict:
     """The model of returns for the horizons seen after enough cuts: a young log has seen what follows in a week, not
     yet in a month; none where nobody had acted."""
-    after = [horizon for own in cuts.values() for horizon in own]
-    horizons = np.array([one for one in plan.horizons if _learned(after.count(one), plan)])
-    if not len(horizons):
-        return {}
     reach = plan.reach(users, at_day)
-    seen = [returning.return_windows(users, cut, horizons, reach, at_day) for cut in cuts]
-    merged = returning.merge_returns(seen)
-    if not len(merged.events):
+    seen = {cut: returning.return_windows(users, cut, np.array(plan.horizons), reach, at_day) for cut in cuts}
+    after = [horizon for cut, own in cuts.items() if len(seen[cut].events) for horizon in own]
+    horizons = list(takewhile(lambda one: _learned(after.count(one), plan), plan.horizons))
+    if not horizons:
         return {}
-    return returning.to_arrays(returning.fit_returns(merged, horizons, reach, plan.return_ridge))
+    merged = returning.merge_returns(list(seen.values()))
+    known = merged._replace(events=merged.events[:, : len(horizons)])
+    return returning.to_arrays(returning.fit_returns(known, np.array(horizons), reach, plan.return_ridge))
 
 
 def _learned(cuts: int, plan: Plan) -> bool:
     """After so many past cuts, or all that the plan asks for, a horizon is seen often enough."""
     return cuts >= min(LEARNED_CUTS, plan.cuts)
+
+
+def usable(arrays: dict[str, np.ndarray], plan: Plan) -> bool:
+    """False as well for models of other settings of what a night reads of a user: their inputs would mean another."""
+    asked = (plan.lookback_days, plan.history_length)
+    return readable(arrays) and ("returns/reach" not in arrays or tuple(arrays["returns/reach"][1:]) == asked)
 
 
 def readable(arrays: dict[str, np.ndarray]) -> bool:

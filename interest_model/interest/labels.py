@@ -17,11 +17,16 @@ from interest_model.interest.topic_tree import TopicTree
 LABEL_WORDS = 3
 KEYWORDS = 8
 NO_LANGUAGE = "none"
-# vowel signs and accents that are written apart, which \w leaves out, and the joiners within words of Persian and Hindi
-_MARKS = "".join(sign for sign in map(chr, range(0x300, 0x10000)) if unicodedata.category(sign) in ("Mn", "Mc"))
-IN_WORDS = rf"[\w{re.escape(_MARKS)}\u200c\u200d]"
+# vowel signs and accents written apart, which \w leaves out; not what chooses between forms of emoji and other signs
+_VARIANTS = (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10))
+_MARKS = "".join(
+    chr(code)
+    for code in range(0x300, 0x10000)
+    if code not in _VARIANTS and unicodedata.category(chr(code)) in ("Mn", "Mc")
+)
+_IN_WORDS, _JOINERS = rf"[\w{re.escape(_MARKS)}]", "\u200c\u200d"  # joiners: within words of Persian and Hindi
 # a word starts with a letter, has two characters or more, and may hold digits, hyphens and apostrophes
-_WORD = re.compile(rf"[^\W\d_](?:(?:{IN_WORDS}|['-])*{IN_WORDS})")
+_WORD = re.compile(rf"[^\W\d_](?:(?:{_IN_WORDS}|['{_JOINERS}-])*{_IN_WORDS})")
 _TURKISH = str.maketrans({"I": "\u0131", "\u0130": "i"})
 
 
@@ -60,6 +65,12 @@ def count_words(texts: Sequence[str | None], language: str) -> Words:
     counter = CountVectorizer(analyzer=list, dtype=np.float32)
     forms = counter.fit_transform(read)
     return _by_stem(forms.tocsr(), counter.get_feature_names_out(), language)
+
+
+def whole_word(word: str) -> re.Pattern:
+    """What finds a word or words in a text that is `composed`, in any case, but no part of a longer word."""
+    before = rf"(?<!{_IN_WORDS})(?<!{_IN_WORDS}[{_JOINERS}])"
+    return re.compile(rf"{before}{re.escape(composed(word))}(?![{_JOINERS}]?{_IN_WORDS})", re.IGNORECASE)
 
 
 def composed(text: str) -> str:

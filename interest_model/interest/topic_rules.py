@@ -5,7 +5,6 @@ wins over a keyword's, the later of two equal pins wins, and what is forbidden w
 """
 
 import difflib
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
@@ -14,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from interest_model.errors import ConfigError
-from interest_model.interest.labels import IN_WORDS, composed, distinct_labels
+from interest_model.interest.labels import composed, distinct_labels, whole_word
 from interest_model.interest.rule_files import Rule
 from interest_model.interest.topic_tree import (
     PATH_SEPARATOR,
@@ -150,7 +149,7 @@ def _concerned(rules: Sequence[Rule], items: Catalogue) -> dict[Rule, np.ndarray
     asked = [rule for rule in rules if rule.keyword]
     texts = ["" if text is None else composed(text) for text in items.texts] if asked else []
     for rule in asked:
-        word = re.compile(rf"(?<!{IN_WORDS}){re.escape(composed(rule.keyword))}(?!{IN_WORDS})", re.IGNORECASE)
+        word = whole_word(rule.keyword)
         found[rule] = np.flatnonzero([word.search(text) is not None for text in texts])
     return found
 

@@ -67,7 +67,7 @@ def prepare(night: "Night", split: Split, embeddings: DataFrame, described: Data
     own = snapshot.read(held, 0, night.settings.training.shards)
     past = Past(own, held.features, held.at_day, night.source.repeats, night.source.zone)
     # copies of one warehouse that went different ways have the same table ids, and may have the same versions
-    content = _digest([key, held.users, held.events, held.items.item_ids.tolist()])
+    content = _digest([key, held.rows_hash, held.items.item_ids.tolist()])
     return Work(content, folder, items, held.items, tables, past)
 
 
@@ -76,8 +76,9 @@ def _check_owner(night: "Night") -> None:
     name, registry = night.settings.promotion.model, _registry(night)
     if registry.owners(name) - {_warehouse(night)}:
         raise UsageError(
-            f"promotion.model {name}: trainings of another warehouse have versions under this name in {registry.shown}",
-            "set promotion.model to a name of this warehouse's own; or delete those versions, where that one is gone",
+            f"promotion.model {name}: trainings of another warehouse, or of an events table that was there before this "
+            f"one, have versions under this name in {registry.shown}",
+            "set promotion.model to a name of its own; or delete those versions, where their tables are gone",
         )
 
 
@@ -232,7 +233,7 @@ def _encoder(night: "Night") -> str:
 
 
 def _warehouse(night: "Night") -> str:
-    """What a warehouse is known by in a registry that it may share with others, wherever it is moved to."""
+    """What a warehouse is known by in a registry that it may share with others, wherever its files are moved to."""
     return night.storage.table_id("events")
 
 

@@ -100,6 +100,7 @@ def _one_epoch(model, optimizer, settings, data, course, report) -> None:
     """Train on the next epoch's batches, validate, and add it to the course."""
     epoch, total, samples, n_batches, begun = len(course.losses), 0.0, 0, 0, time.perf_counter()
     log_q, device = _log_q(model, settings, data), model.tower.unknown.device
+    log_drawn = losses.log_drawn_at_all(log_q, settings.negatives).to(device)
 
     def progress(score: float | None = None) -> None:
         if report is not None:
@@ -108,7 +109,7 @@ def _one_epoch(model, optimizer, settings, data, course, report) -> None:
 
     model.train()
     for n_batches, batch in enumerate(processes.in_step(data.batches(epoch)), start=1):
-        loss = _step(model, optimizer, settings, batch and batch.to(device), log_q)
+        loss = _step(model, optimizer, settings, batch and batch.to(device), log_q, log_drawn)
         if batch is not None:
             total, samples = total + loss * len(batch.positions), samples + len(batch.positions)
         if n_batches % settings.report_batches == 0:
@@ -123,27 +124,26 @@ def _one_epoch(model, optimizer, settings, data, course, report) -> None:
     progress(course.scores[-1] if course.scores else None)
 
 
-def _step(model, optimizer, settings, batch, log_q) -> float:
+def _step(model, optimizer, settings, batch, log_q, log_drawn) -> float:
     """One step on a batch, None: this process has none left but others have; its mean loss."""
     device = model.tower.unknown.device
     drawn = losses.draw(log_q, settings.negatives, model.settings.loss == "sampled").to(device)
-    log_q = losses.log_drawn_at_all(log_q, settings.negatives).to(device)
     optimizer.zero_grad()
     loss = torch.zeros(())
     if batch is not None:
-        loss = batch_loss(model, batch, settings, drawn, log_q)
+        loss = batch_loss(model, batch, settings, drawn, log_drawn)
         loss.backward()
         if settings.adversarial_epsilon > 0:
-            _adversarial(model, settings, lambda: batch_loss(model, batch, settings, drawn, log_q).backward())
+            _adversarial(model, settings, lambda: batch_loss(model, batch, settings, drawn, log_drawn).backward())
     processes.average_gradients(model.parameters(), 0 if batch is None else len(batch.positions))
     torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_norm)
     optimizer.step()
     return float(loss.detach())
 
 
-def batch_loss(model: InterestModel, batch: Batch, settings: FitSettings, drawn: Tensor, log_q: Tensor) -> Tensor:
-    """The model's own loss on a batch; drawn (c,): negatives shared by the batch; log_q (n,): log probability of each
-    item to be one of them.
+def batch_loss(model: InterestModel, batch: Batch, settings: FitSettings, drawn: Tensor, log_drawn: Tensor) -> Tensor:
+    """The model's own loss on a batch; drawn (c,): negatives shared by the batch; log_drawn (n,): log probability of
+    each item to be one of them, read where the loss is "sampled".
 
     On a GPU, states are computed in bfloat16, scores and losses in float32.
     """
@@ -159,7 +159,7 @@ def batch_loss(model: InterestModel, batch: Batch, settings: FitSettings, drawn:
         if model.settings.loss == "bce":
             loss = losses.bce_loss(own, shared, targets)
         else:
-            loss = losses.sampled_softmax_loss(own, shared, (log_q[targets.items], log_q[drawn]), targets)
+            loss = losses.sampled_softmax_loss(own, shared, (log_drawn[targets.items], log_drawn[drawn]), targets)
     if model.rating is not None:
         predicted = model.predicted_rating(users[targets.rows], targets.items)
         loss = loss + settings.rating_weight * losses.rating_loss(predicted, targets.values)

@@ -101,12 +101,16 @@ def _check(frame: pd.DataFrame, length: int) -> None:
             raise ValueError(f"row {row}, column days: must ascend to at_day ({at_day}), found {list(days)[:10]}")
     for name in named:
         for row, days, values in zip(frame.index, frame["days"], frame[name], strict=True):
-            if not (_absent(values) and name in _PLACE) and len(values) != len(days):
-                raise ValueError(f"row {row}, column {name}: {len(values)} values, column days has {len(days)}")
+            if _absent(values) and name in _PLACE:
+                continue
+            if _absent(values) or isinstance(values, str) or len(values) != len(days):
+                raise ValueError(
+                    f"row {row}, column {name}: must be a list as long as column days, found {values!r:.80}"
+                )
 
 
 def _absent(values) -> bool:
-    return values is None or np.isscalar(values) and bool(pd.isna(values))
+    return values is None or values is pd.NA or np.isscalar(values) and bool(pd.isna(values))
 
 
 def _cases(frame: pd.DataFrame, position: dict[str, int], at_day: float, repeats: bool) -> Cases:

@@ -40,13 +40,15 @@ _UNKNOWN = {"value": "float", "latitude": "float", "longitude": "float"}  # NaN 
 
 class Snapshot(NamedTuple):
     """tables: name to Delta version; files: path below the folder to rows, fillers included; users, events: in all;
-    at_day: everything before it is in, days since 1970-01-01 UTC; items: the catalogue."""
+    rows_hash: of all rows, whatever their order; at_day: everything before it is in, days since 1970-01-01 UTC; items:
+    the catalogue."""
 
     folder: Path
     tables: dict[str, int]
     files: dict[str, int]
     users: int
     events: int
+    rows_hash: str
     at_day: float
     items: KnownItems
 
@@ -64,7 +66,8 @@ def write(folder: Path, consumption: DataFrame, items: KnownItems, cut: tuple, s
     """
     at_day, tables = cut
     flat = _flat(consumption, items.item_ids, settings.history_length)
-    events = flat.count()
+    hashes = F.xxhash64(*flat.columns).cast("decimal(38,0)")
+    events, total = flat.agg(F.count("*"), F.sum(hashes)).head()
     parts = settings.shards * max(math.ceil(events / settings.rows_per_part / settings.shards), 1)
     placed = flat.withColumn("part", F.pmod(F.xxhash64("user_id"), F.lit(parts)).cast("int")).persist()
     rows = _filled(placed, parts).withColumn("piece", F.col("part"))
@@ -76,6 +79,7 @@ def write(folder: Path, consumption: DataFrame, items: KnownItems, cut: tuple, s
     traits = items.traits
     save_file({"first_days": items.first_days, "text": items.texts, "prices": traits.prices}, folder / _ITEMS)
     content = {"tables": tables, "files": _footers(folder), "users": users, "events": events, "at_day": at_day}
+    content["rows_hash"] = str(total)
     content["named"] = {name: values.tolist() for name, values in traits.named.items()}
     aside = folder / f"{_MANIFEST}.part"  # whole or not at all: a run may be killed while it writes
     aside.write_text(json.dumps(content | {"item_ids": items.item_ids.tolist()}, indent=1))

@@ -61,6 +61,34 @@ def two_tiers(days: np.ndarray) -> Topics:
     return Topics(ids, [np.full(2, -1), np.array([0, 0, 1, 1])], [wide, sp.identity(4, np.float32, "csr")], counts)
 
 
+@pytest.mark.parametrize(("lookback", "log_days", "stray"), [(365.0, 20, 200), (365.0, 20, 440), (20.0, 18, 90)])
+def test_a_clock_that_stood_wrong_makes_no_old_log_of_a_young_one(lookback, log_days, stray):
+    rng, users = np.random.default_rng(6), {}
+    for user, rate in enumerate(rng.gamma(0.7, 1.2, 600)):
+        days = np.sort(rng.uniform(AT_DAY - log_days, AT_DAY, rng.poisson(log_days * rate)))
+        users[f"u{user:03d}"] = [(0, day) for day in days]
+    users["u000"] = [(0, AT_DAY - stray), *users["u000"]]
+    plan = PLAN._replace(lookback_days=lookback)
+    assert fit(histories(users), NO_TOPICS, AT_DAY, plan, StateSettings(), TrainingSettings()) == {}
+
+
+def test_cuts_before_which_nobody_is_known_teach_nothing():
+    """Everybody acts in two weeks of four months: a lookback of 10 days knows nobody at the cuts between."""
+    rng = np.random.default_rng(7)
+    ages = np.concatenate([rng.uniform(113, 120, 40), rng.uniform(0, 7, 40)])
+    users = histories({f"u{k}": [(0, AT_DAY - age) for age in np.sort(ages)[::-1] + k / 100] for k in range(20)})
+    plan = PLAN._replace(lookback_days=10.0, cuts=10)
+    assert fit(users, NO_TOPICS, AT_DAY, plan, StateSettings(), TrainingSettings()) == {}
+
+
+def test_models_of_another_reading_of_users_are_not_used():
+    arrays = {"returns/knots": np.zeros((3, 9)), "returns/reach": np.array([20_000.0, 365.0, 200.0])}
+    assert forecast_models.usable(arrays, PLAN) and forecast_models.usable({}, PLAN)
+    assert not forecast_models.usable(arrays, PLAN._replace(history_length=1_000))
+    assert not forecast_models.usable(arrays, PLAN._replace(lookback_days=90.0))
+    assert not forecast_models.usable({"returns/knots": np.zeros((3, 9))}, PLAN)
+
+
 def steady_users(days: int, n: int = 30):
     """n users who act twice a day for the last `days` days, each on two items of their own."""
     ages = np.arange(days - 0.25, 0, -0.5)

@@ -1,6 +1,7 @@
 """Forecast rows over Spark: they add up, say what the numerical core says, and know nothing of the day after."""
 
 from datetime import date
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -160,3 +161,34 @@ def test_a_log_of_seven_weeks_knows_weeks_but_not_months(topics):
     made = forecast_models.forecast(users, topics, AT_DAY, (1.0, 7.0, 28.0), arrays, StateSettings())
     assert (made[1].came > 0.5).all() and np.isnan(made[2].came).all()
     assert all(np.isfinite(one.shares[2].expected).all() for one in made)
+
+
+def test_models_are_kept_until_they_are_due_but_for_those_of_another_revision_or_reading(spark, fitted, monkeypatch):
+    from jobs import forecast_models as job
+
+    settings = load_settings(overrides=["forecast.steps=20", "forecast.training_cuts=3", "forecast.refit_days=7"])
+    replaced = []
+
+    class Refitted(Exception):
+        pass
+
+    def known_events():
+        raise Refitted
+
+    def run(arrays, day=date(2026, 1, 12)):
+        rows = spark.createDataFrame(to_rows(arrays, date(2026, 1, 9), "forecast"))
+        night = SimpleNamespace(
+            settings=settings, run_date=day, read=lambda name: rows, known_events=known_events,
+            replace_days=lambda name, frame: replaced.append((name, frame.count())),
+        )  # fmt: skip
+        job.run(night)
+
+    run(fitted)
+    assert replaced == [("forecast_models", 0)]  # the last ones stand
+    reach = fitted["returns/reach"] + np.array([0.0, 0.0, 1.0])
+    cut = {name: array[:3] for name, array in fitted.items() if name == "1/spread.b2"}
+    for changed in (fitted | cut, fitted | {"returns/reach": reach}):
+        with pytest.raises(Refitted):
+            run(changed)
+    with pytest.raises(Refitted):
+        run(fitted, date(2026, 1, 16))

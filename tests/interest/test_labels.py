@@ -44,6 +44,10 @@ def test_words_of_other_scripts_stay_whole(language):
     assert sorted(count_words([text], language).words.tolist()) == sorted(words.split(" "))
 
 
+def test_what_cannot_be_seen_makes_no_word():
+    assert count_words(["book\u200c book a\ufe0f"], "none").words.tolist() == ["book"]
+
+
 def test_ties_of_forms_go_by_alphabet():
     assert count_words(["shoes shoe"], "english").words.tolist() == ["shoe"]
 

@@ -62,6 +62,11 @@ def test_a_keyword_is_whole_in_any_script_and_found_however_its_accents_are_writ
     rules = [rule("pin", "kitchen", keyword=word) for word in (cafe, book)]
     found = _concerned(rules, Catalogue(["i1", "i2", "i3"], texts))
     assert [rows.tolist() for rows in found.values()] == [[0], [1]]
+    emoji = ["\u2b50\ufe0fSale today", "\u2764\ufe0f x", "red sale\u200d", "resale", "sale\u200dx"]
+    found = _concerned(
+        [rule("pin", "kitchen", keyword=word) for word in ("sale", "\u2764")], Catalogue(list("12345"), emoji)
+    )
+    assert [rows.tolist() for rows in found.values()] == [[0, 2], [1]]
 
 
 def test_merged_topics_add_up():

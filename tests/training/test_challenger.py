@@ -78,14 +78,19 @@ def test_the_driver_reads_no_more_of_a_snapshot_than_a_process(night, monkeypatc
     night.settings, night.storage.versions_read = load_settings(overrides=[f"training.shards={shards}"]), {"events": 7}
     night.source = SimpleNamespace(fingerprint=lambda: "f" * 64, repeats=True, zone="Asia/Tokyo")
     known = SimpleNamespace(item_ids=np.array(["i1"], dtype=object))
-    held = SimpleNamespace(features=None, at_day=12.0, items=known, users=3, events=9)
+    held = SimpleNamespace(features=None, at_day=12.0, items=known, rows_hash="17")
     monkeypatch.setattr(challenger, "_check_owner", lambda night: None)
     monkeypatch.setattr(challenger, "catalogue", lambda *given: None)
     monkeypatch.setattr(challenger.snapshot, "exists", lambda folder: True)
     monkeypatch.setattr(challenger.snapshot, "load", lambda folder: held)
     monkeypatch.setattr(challenger.snapshot, "read", lambda held, shard=0, shards=1: (shard, shards))
-    work = challenger.prepare(night, SimpleNamespace(known=None, at_day=12.0), None, None)
+    split = SimpleNamespace(known=None, at_day=12.0)
+    work = challenger.prepare(night, split, None, None)
     assert (work.past.sequences, work.past.zone) == ((0, shards), "Asia/Tokyo")
+    assert challenger.prepare(night, split, None, None).key == work.key
+    held.rows_hash = "18"  # of a copy of the warehouse that went another way
+    other = challenger.prepare(night, split, None, None)
+    assert other.key != work.key and other.folder == work.folder
 
 
 def test_a_registered_model_is_of_one_warehouse(night, monkeypatch):
@@ -96,7 +101,7 @@ def test_a_registered_model_is_of_one_warehouse(night, monkeypatch):
     )
     challenger._check_owner(night)
     owners.add("events of another")
-    with pytest.raises(UsageError, match=r"promotion.model m: trainings of another warehouse .* in here(?s:.*)own"):
+    with pytest.raises(UsageError, match=r"promotion.model m: trainings of another warehouse.* in here(?s:.*)own"):
         challenger._check_owner(night)
 
 

@@ -233,10 +233,16 @@ def test_a_row_that_cannot_be_scored_is_named_with_its_column(column, days, at_d
 def test_a_place_may_be_null_and_lists_of_a_row_are_equally_long():
     places = FRAME.assign(latitudes=[[1.0, 2.0], [], None], longitudes=[[1.0, 2.0], [], None])
     pd.testing.assert_frame_equal(untrained().recommend(places, 3), untrained().recommend(FRAME, 3))
-    with pytest.raises(ValueError, match="row 0, column latitudes: 1 values, column days has 2"):
+    with pytest.raises(ValueError, match="row 0, column latitudes: must be a list as long as column days"):
         untrained().recommend(places.assign(latitudes=[[1.0], [], None]), 3)
-    with pytest.raises(ValueError, match="row 2, column items: 1 values, column days has 2"):
+    with pytest.raises(ValueError, match="row 2, column items: must be a list as long as column days"):
         untrained().recommend(FRAME.assign(items=[["item01", "item02"], [], ["item05"]]), 3)
+    for wrong in (None, np.nan, pd.NA, "x"):
+        one = pd.DataFrame({"items": [wrong], "days": [[1.0]], "at_day": [4.0]})
+        with pytest.raises(ValueError, match="row 0, column items: must be a list"):
+            untrained().recommend(one, 3)
+    one = pd.DataFrame({"items": [["item01"]], "days": [[1.0]], "at_day": [4.0], "latitudes": [pd.NA]})
+    assert len(untrained().recommend(one.assign(longitudes=[np.nan]), 3)["items"][0]) == 3
 
 
 @pytest.mark.parametrize("length", [0, -1])

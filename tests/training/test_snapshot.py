@@ -105,6 +105,27 @@ def test_a_deleted_row_does_not_come_back(delta_events, tmp_path):
     assert by_user(snapshot.read(made)) == expected("u03")
 
 
+def test_the_hash_of_rows_is_of_what_they_hold(written, delta_events, tmp_path):
+    from interest_model.training import snapshot
+
+    same = snapshot.write(tmp_path / "same", delta_events(0).repartition(7), CATALOGUE, (110.0, {}), SETTINGS)
+    assert same.rows_hash == written.rows_hash
+    moved = delta_events(0).selectExpr("*", "day + 1.0 / 1024 as later").drop("day").withColumnRenamed("later", "day")
+    assert snapshot.write(tmp_path / "moved", moved, CATALOGUE, (110.0, {}), SETTINGS).rows_hash != same.rows_hash
+
+
+def test_a_manifest_is_there_whole_or_not_at_all(delta_events, tmp_path, monkeypatch):
+    from interest_model.training import snapshot
+
+    def killed(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(snapshot.os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        snapshot.write(tmp_path, delta_events(0), CATALOGUE, (110.0, {}), SETTINGS)
+    assert not snapshot.exists(tmp_path)
+
+
 def test_a_file_that_is_lost_changed_or_added(written, tmp_path):
     from interest_model.training import snapshot
 

@@ -50,6 +50,8 @@ def given(warehouse: Path, **more) -> argparse.Namespace:
 
 def test_a_model_is_trained_judged_refused_and_rolled_back(spark, sample_log, warehouse, capsys):
     (first,) = train(spark, sample_log, warehouse)
+    owner = Storage(spark, str(warehouse)).table_id("events")
+    assert registry(warehouse).owners("interest_model") == {owner}
     assert (first["state"], first["version"], first["champion"], first["former"]) == ("promoted", "1", "1", None)
     assert first["figures"]["users"] >= 5 and first["from_run_date"] == date(2026, 1, 9)
     assert {"ndcg@10 challenger", "ndcg@10 popularity", "lead", "lead_low", "lead_high"} <= set(first["figures"])
@@ -71,6 +73,11 @@ def test_a_model_is_trained_judged_refused_and_rolled_back(spark, sample_log, wa
     again = train(spark, sample_log, warehouse, *dull, "promotion.min_users=4")
     assert [row["version"] for row in again] == ["1", "2", "2"] and again[-1]["figures"]["min_users"] == 4
     assert again[-1]["figures"]["ndcg@10 challenger"] == worse["figures"]["ndcg@10 challenger"]
+    # a registry that another warehouse fills as well
+    store.client.set_model_version_tag("interest_model", "2", "warehouse", "another's events")
+    with pytest.raises(UsageError, match="trainings of another warehouse"):
+        train(spark, sample_log, warehouse)
+    store.client.set_model_version_tag("interest_model", "2", "warehouse", owner)
     # one of an earlier day: the champion has seen what came after its cut
     with pytest.raises(UsageError, match="champion 1 has seen"):
         train(spark, sample_log, warehouse, "training.epochs=1", day=date(2026, 1, 6))
