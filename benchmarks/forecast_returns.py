@@ -60,10 +60,9 @@ def print_returns(name: str, histories: Histories, until: float) -> None:
 
 def fitted(histories: Histories, cuts: list[float]) -> Fitted:
     """Of windows after the cuts, the latest first."""
-    reach = whole_log(histories)
-    past = merge_returns([return_windows(histories, cut, HORIZONS, reach) for cut in cuts])
+    past = windows_of(histories, cuts)
     start = time.perf_counter()
-    model = fit_returns(past, HORIZONS, reach)
+    model = fit_returns(past, HORIZONS, whole_log(histories))
     seconds = time.perf_counter() - start
     half_life = best_rate([rates(histories, cuts, one) for one in RATE_HALF_LIVES], past)
     return Fitted(model, seconds, half_life, fit_bg_nbd(*recency_frequency(histories, cuts[0] + HORIZONS[-1])))
@@ -74,9 +73,15 @@ def whole_log(histories: Histories) -> Reach:
     return Reach(histories.days.min(), np.inf, histories.days.size + 1)
 
 
+def windows_of(histories: Histories, cuts) -> ReturnWindows:
+    reach = whole_log(histories)
+    each = (return_windows(histories, reach.as_of(histories, cut), cut, HORIZONS, reach) for cut in cuts)
+    return merge_returns(list(each))
+
+
 def said(learned: Fitted, histories: Histories, cuts) -> Said:
     """Of the users of `return_windows` at all cuts."""
-    windows = merge_returns([return_windows(histories, cut, HORIZONS, whole_log(histories)) for cut in cuts])
+    windows = windows_of(histories, cuts)
     chance, number = returns(learned.model, windows.values)
     daily, rate = (rates(histories, cuts, learned.half_life, of_days)[:, None] * HORIZONS for of_days in (True, False))
     purchases = [recency_frequency(histories, cut) for cut in cuts]

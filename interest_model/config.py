@@ -195,12 +195,11 @@ class Forecast:
     seed: int
 
     def __post_init__(self) -> None:
-        at_least(self, 0, "seed")
         at_least(self, 1, "horizons_days", "refit_days", "training_users", "training_cuts", "hidden", "steps")
         at_least(self, 1, "min_events", "most_rows")
         ascending(self, "horizons_days")
         above_zero(self, "cut_step_days", "learning_rate")
-        at_least(self, 0, "warm_up_days", "weight_decay", "shrink_events", "return_ridge")
+        at_least(self, 0, "seed", "warm_up_days", "weight_decay", "shrink_events", "return_ridge")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,13 +235,12 @@ class Evaluation:
     new_item_days: int
 
     def __post_init__(self) -> None:
-        at_least(self, 0, "seed")
         at_least(self, 1, "horizons_days", "cutoffs", "bootstrap_replicates")
         ascending(self, "horizons_days", "cutoffs")
         if METRICS_AT not in self.cutoffs:
             raise RefusedValue("cutoffs", f"must hold {METRICS_AT}, at which models are compared")
         shares(self, "temporal_quantile")
-        at_least(self, 0, "heavy_user_events", "new_user_events", "new_item_days")
+        at_least(self, 0, "seed", "heavy_user_events", "new_user_events", "new_item_days")
 
 
 @dataclasses.dataclass(frozen=True)

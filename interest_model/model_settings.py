@@ -79,12 +79,11 @@ class FitSettings:
     shards: int
 
     def __post_init__(self) -> None:
-        at_least(self, 0, "seed")
         one_of(self, target=("next", "window"), query=("event", "night"), long_histories=("latest", "segments"))
         at_least(self, 1, "epochs", "batch_size", "ensemble", "negatives", "softmax_items", "report_batches")
         at_least(self, 1, "history_length", "validation_users", "rows_per_part", "shards")
         above_zero(self, "learning_rate", "horizon_days", "gradient_norm")
-        at_least(self, 0, "weight_decay", "patience", "positions", "adversarial_epsilon", "negatives_power")
+        at_least(self, 0, "seed", "weight_decay", "patience", "positions", "adversarial_epsilon", "negatives_power")
         at_least(self, 0, "rating_weight")
         within(self, 0, 1, "augment")
         shares(self, "augment_share", "validation_quantile")

@@ -47,14 +47,13 @@ class Ranker:
     prior_weights: dict[str, dict[str, float]]
 
     def __post_init__(self) -> None:
-        at_least(self, 0, "seed")
         at_least(self, 1, "history_length", "seen_length", "transition_reach", "neighbours", "ease_max_items")
         at_least(self, 1, "pool_items", "tuning_days", "tuning_users", "lesson_days", "lesson_users")
         at_least(self, 1, "boosting_forests", "boosting_rounds", "boosting_misses")
         at_least(self, 2, "boosting_leaves")
         above_zero(self, "popularity_half_lives_days", "query_half_life_days", "own_half_life_days", "ease_l2")
         above_zero(self, "boosting_rate", "boosting_feature_share")
-        at_least(self, 0, "transition_shrinkage", "factor_dimensions", "audience_items", "near_half_km")
+        at_least(self, 0, "seed", "transition_shrinkage", "factor_dimensions", "audience_items", "near_half_km")
         at_least(self, 0, "content_dimensions", "weights_shrinkage", "lessons", "lesson_min_users")
         at_least(self, 0, "lesson_warm_up_days", "boosting_leaf_hits", "boosting_l2")
         within(self, 0, 1, "boosting_share", "boosting_feature_share")

@@ -15,10 +15,9 @@ from interest_model.recommend.model_rows import from_rows, to_rows
 def run(night: Night) -> None:
     settings, interest, day = night.settings.forecast, night.settings.interest, night.run_date
     before = version_in_force(night.read("forecast_models"), day, included=False)
-    made = before.select("run_date").head()
-    plan = plan_of(settings, interest)
-    young = made is not None and (day - made["run_date"]).days < settings.refit_days
-    if young and usable(from_rows(before.toArrow()), plan):
+    plan, stored = plan_of(settings, interest), before.toArrow()
+    young = stored.num_rows and (day - stored.column("run_date")[0].as_py()).days < settings.refit_days
+    if young and usable(from_rows(stored), plan):
         night.replace_days("forecast_models", before.where(F.lit(False)))
         return
     known = night.known_events()

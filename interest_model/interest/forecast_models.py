@@ -91,22 +91,24 @@ def fit(
     first = reach.first_day + plan.warm_up_days
     cuts = ff.training_cuts(at_day, plan.horizons, plan.cuts, plan.step_days, first)
     windows: list[list[ff.Windows]] = [[] for _ in topics.ids]
+    seen = {}
     for cut, own in cuts.items():
         past = reach.as_of(users, cut)
+        seen[cut] = returning.return_windows(users, past, cut, np.array(plan.horizons), reach, at_day)
         for tier, kept in enumerate(windows):
             made = _windows(past, users, topics, tier, (cut, own), states, training.seed)
             windows[tier] = _within_rows(kept + made, ROWS_KEPT * training.most_rows)
     arrays: dict[str, np.ndarray] = {}
     for tier, parts in enumerate(windows, start=1):
         arrays |= {f"{tier}/{name}": array for name, array in _share_arrays(parts, plan, training).items()}
-    return arrays | {f"returns/{name}": one for name, one in _return_arrays(users, cuts, at_day, plan).items()}
+    return arrays | {f"returns/{name}": one for name, one in _return_arrays(seen, cuts, reach, plan).items()}
 
 
-def _return_arrays(users: Histories, cuts: dict[float, list[float]], at_day: float, plan: Plan) -> dict:
+def _return_arrays(
+    seen: dict[float, returning.ReturnWindows], cuts: dict[float, list[float]], reach: Reach, plan: Plan
+) -> dict[str, np.ndarray]:
     """The model of returns for the horizons seen after enough cuts: a young log has seen what follows in a week, not
     yet in a month; none where nobody had acted."""
-    reach = plan.reach(users, at_day)
-    seen = {cut: returning.return_windows(users, cut, np.array(plan.horizons), reach, at_day) for cut in cuts}
     after = [horizon for cut, own in cuts.items() if len(seen[cut].events) for horizon in own]
     horizons = list(takewhile(lambda one: _learned(after.count(one), plan), plan.horizons))
     if not horizons:

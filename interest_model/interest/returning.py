@@ -90,27 +90,30 @@ def return_values(histories: Histories, cut_day: float, seen_days: np.ndarray | 
     last = np.where(acted, last, 0.0)
     active = np.bincount(rows, fresh, n)
     gap = (first - last + 1.0) / np.maximum(active, 1.0)
+    left = [decay(age, one) for one in RATE_HALF_LIVES]
     held = [1.0 - decay(seen_days, one) for one in RATE_HALF_LIVES]
-    rates = [np.bincount(rows, decay(age, one), n) / part for one, part in zip(RATE_HALF_LIVES, held, strict=True)]
-    days_of_28 = np.bincount(rows, decay(age, 28.0) * fresh, n)
-    rates += [
-        np.bincount(rows, decay(age, one) * fresh, n) / part for one, part in zip(RATE_HALF_LIVES, held, strict=True)
-    ]
+    events, days_acted = ([np.bincount(rows, one * counted, n) for one in left] for counted in (1.0, fresh))
+    rates = [total / part for total, part in zip(events + days_acted, held * 2, strict=True)]
     counts = [one * (_COUNTED_DAYS / seen_days) for one in (known.lengths, active)]
     logs = [np.log1p(one) for one in (last, *rates, *counts, last / gap)]
-    same_day = np.bincount(rows, decay(age, 28.0) * fresh * (day % 7 == 6), n)
-    return np.stack([*logs, same_day / (days_of_28 + 0.5)], axis=1) * acted[:, None]
+    month = RATE_HALF_LIVES.index(28.0)
+    same_day = np.bincount(rows, left[month] * fresh * (day % 7 == 6), n)
+    return np.stack([*logs, same_day / (days_acted[month] + 0.5)], axis=1) * acted[:, None]
 
 
 def return_windows(
-    histories: Histories, cut_day: float, horizons: np.ndarray, reach: Reach, until_day: float = np.inf
+    histories: Histories,
+    known: Histories,
+    cut_day: float,
+    horizons: np.ndarray,
+    reach: Reach,
+    until_day: float = np.inf,
 ) -> ReturnWindows:
     """Users with an event before the cut, and what they did in the parts of the time after it that end at the horizons.
 
-    histories: all events of the users before until_day (and after it: they are not looked at); of those before the cut,
-    what a night would have read is looked at. Put parts together by `merge_returns`.
+    histories: all events of the users before until_day (and after it: they are not looked at); known: of the same users
+    what reach.as_of the cut is read. Put parts together by `merge_returns`.
     """
-    known = reach.as_of(histories, cut_day)
     acted = known.lengths > 0
     edges = cut_day + np.concatenate([[0.0], horizons])
     parts = [

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from interest_model.interest.status import STATUSES
 from interest_model.recommend.blend import MEMBERS
+from interest_model.recommend.popularity import ROUNDING_HOURS
 from interest_model.recommend.scoring import Lists
 
 _SENTENCES = {
@@ -28,7 +29,6 @@ _SENTENCES = {
     "own_recent": "You chose this lately, on {date}.",
 }
 _SECONDS = 86_400
-_HALF_MICROSECOND = 0.5e-6  # time stamps are of whole ones; as days since 1970 they are rounded by less
 _WITHOUT_EVIDENCE = "Fits what you chose before."
 _NEW_DAYS = 28.0  # an item that came earlier is no longer called new, however much of its score its age gave it
 _NEW, _POPULAR, _INTERESTS = (MEMBERS.index(name) for name in ("new", "popularity", "interests"))
@@ -76,7 +76,8 @@ def _origin_sentences(lists: Lists, names: Names) -> pa.StringArray:
 
 def local_days(days: np.ndarray, zone: str) -> np.ndarray:
     """(r,) int64 the day in a time zone, as days since 1970-01-01, of moments (r,) in days since 1970-01-01 UTC."""
-    seconds = np.floor(days * _SECONDS + _HALF_MICROSECOND)  # not to the nearest: the last half second is of its day
+    # not to the nearest second: the last half of a day's last one is of that day
+    seconds = np.floor(days * _SECONDS + ROUNDING_HOURS * 3_600)
     moments, place = np.unique(seconds, return_inverse=True)
     if zone == "UTC":
         return (moments // _SECONDS).astype(np.int64)[place]

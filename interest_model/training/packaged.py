@@ -92,14 +92,13 @@ def _digest(folder: Path) -> str:
 def _check(frame: pd.DataFrame, length: int) -> None:
     if length < 1:
         raise ValueError(f"parameter length: must be at least 1, found {length}")
-    named = [name for name in ("items", *_PLACE) if name in frame]
     for row, at_day, days in zip(frame.index, frame["at_day"], frame["days"], strict=True):
         whole = np.append(np.asarray(days, dtype=np.float64), np.float64(at_day))
         if not np.isfinite(whole[-1]):
             raise ValueError(f"row {row}, column at_day: must be a number, found {at_day}")
         if not np.isfinite(whole).all() or (np.diff(whole) < 0).any():
             raise ValueError(f"row {row}, column days: must ascend to at_day ({at_day}), found {list(days)[:10]}")
-    for name in named:
+    for name in [one for one in ("items", *_PLACE) if one in frame]:
         for row, days, values in zip(frame.index, frame["days"], frame[name], strict=True):
             if _absent(values) and name in _PLACE:
                 continue

@@ -29,7 +29,7 @@ def return_values(histories, cut, seen_days=1e9):
 
 
 def return_windows(histories, cut, horizons, reach=LONG, **more):
-    return returning.return_windows(histories, cut, horizons, reach, **more)
+    return returning.return_windows(histories, reach.as_of(histories, cut), cut, horizons, reach, **more)
 
 
 def users(*days: list[float]) -> Histories:
