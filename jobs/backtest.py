@@ -21,6 +21,7 @@ def run(night: Night, given: argparse.Namespace) -> None:
     wheres = []
     for where, splits in moments:
         night.replace("evaluation", backtest(splits, night, given.peers), where)
+        night.reporter.say(f"judged: evaluation where {where}")  # many nights take hours
         wheres.append(f"({where})")
     about = facts(given, night)
     found = summary(night.read("evaluation").where(" or ".join(wheres)), night.settings.evaluation.cutoffs, about)
